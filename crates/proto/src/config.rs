@@ -1,0 +1,126 @@
+//! Limits and time-outs, with their units and the reasons for their defaults.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion};
+
+use crate::error::ConfigError;
+
+/// Bytes of datagrams that QUIC holds; batches are much smaller, so that it is full only while the network is slow
+pub(crate) const DATAGRAM_SEND_BUFFER: usize = 1 << 20;
+
+/// Which congestion controller to use
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CongestionControl {
+    /// CUBIC (RFC 9438): what browsers and servers use
+    #[default]
+    Default,
+    /// CUBIC as well: it fills long fat pipes
+    Throughput,
+    /// BBR: it keeps queues, and so latency, short
+    LowLatency,
+}
+
+/// What an endpoint is willing to do; every field has a default that suits loopback and the Internet
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Silence after which a connection is given up; `None`: never
+    pub max_idle_timeout: Option<Duration>,
+    /// How often to send a PING on a silent connection; `None`: never
+    pub keep_alive_interval: Option<Duration>,
+    /// The congestion controller of every connection
+    pub congestion_control: CongestionControl,
+    /// Bytes that a peer may send on one stream before they are read
+    pub stream_receive_window: u32,
+    /// Bytes that a peer may send on one connection before they are read
+    pub receive_window: u32,
+    /// Bytes that one connection keeps until they are acknowledged
+    pub send_window: u64,
+    /// Streams of each direction that a peer may have open; browsers ask for at least 100 (W3C)
+    pub max_concurrent_streams: u32,
+    /// Sessions that a client may have on one connection; more than one needs flow control (WT §5.1)
+    pub max_sessions: u32,
+    /// Streams kept until their session is known (WT §4.6)
+    pub max_pending_streams: usize,
+    /// Datagrams kept until their session is known (WT §4.6)
+    pub max_pending_datagrams: usize,
+    /// How long streams and datagrams of unknown sessions, and requests before SETTINGS, are kept
+    pub pending_timeout: Duration,
+    /// Bytes of a request's or response's fields, counted as RFC 9114 §4.2.2 says
+    pub max_field_section_size: u64,
+    /// How long `close` waits for finished streams to be acknowledged, and then for the peer's answer; longer where eight
+    /// round trips take longer
+    pub close_timeout: Duration,
+    /// How long a server keeps a connection that has no session
+    pub idle_connection_timeout: Duration,
+    /// Connections, handshakes included, that a server keeps at once
+    pub max_connections: usize,
+    /// Whether the socket never fragments, so that the path's MTU can be probed (RFC 8899)
+    pub mtu_discovery: bool,
+    /// Fixes all of QUIC's randomness; for simulations only
+    pub rng_seed: Option<[u8; 32]>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            max_idle_timeout: Some(Duration::from_secs(30)),
+            keep_alive_interval: None,
+            congestion_control: CongestionControl::Default,
+            stream_receive_window: 8 << 20,
+            receive_window: 16 << 20,
+            send_window: 8 << 20,
+            // quinn-proto allocates for every permitted stream
+            max_concurrent_streams: 128,
+            max_sessions: 1,
+            max_pending_streams: 32,
+            max_pending_datagrams: 256,
+            pending_timeout: Duration::from_secs(5),
+            max_field_section_size: 64 << 10,
+            close_timeout: Duration::from_secs(3),
+            idle_connection_timeout: Duration::from_secs(5),
+            max_connections: 65_536,
+            mtu_discovery: true,
+            rng_seed: None,
+        }
+    }
+}
+
+impl Config {
+    /// Check what a user may get wrong, so that nothing later can fail for it
+    ///
+    /// # Errors
+    /// A time-out that does not fit in QUIC's 62 bits of milliseconds.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        match self.max_idle_timeout.map(IdleTimeout::try_from) {
+            Some(Err(_)) => Err(ConfigError("max_idle_timeout is too long".into())),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same in quinn's terms
+    pub(crate) fn transport(&self) -> Arc<TransportConfig> {
+        let mut transport = TransportConfig::default();
+        // CONNECT streams and HTTP/3's own streams come on top of the application's
+        let streams = VarInt::from_u32(self.max_concurrent_streams.saturating_add(8));
+        transport
+            .max_idle_timeout(self.max_idle_timeout.and_then(|t| IdleTimeout::try_from(t).ok()))
+            .keep_alive_interval(self.keep_alive_interval)
+            .stream_receive_window(self.stream_receive_window.into())
+            .receive_window(self.receive_window.into())
+            .send_window(self.send_window)
+            .max_concurrent_bidi_streams(streams)
+            .max_concurrent_uni_streams(streams)
+            // Emptied after every packet, so it need not hold many
+            .datagram_receive_buffer_size(Some(1 << 20))
+            .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
+        match self.congestion_control {
+            CongestionControl::Default | CongestionControl::Throughput => {
+                transport.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
+            }
+            CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(congestion::BbrConfig::default())),
+        };
+        Arc::new(transport)
+    }
+}

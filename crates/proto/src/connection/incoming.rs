@@ -1,0 +1,261 @@
+//! What a peer's stream is, found out from its first bytes (RFC 9114 §6.2, WT §4.2, §4.3).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use quinn_proto::{Chunk, Dir, ReadError, Side, StreamId, VarInt};
+
+use super::{Connection, Timer};
+use crate::code::H3Code;
+use crate::control::{Control, Instruction};
+use crate::qpack;
+use crate::session::{Phase, Session, session_id};
+use crate::stream::{BI_SIGNAL, Stream, UNI_TYPE};
+use crate::varint;
+
+pub(super) const CONTROL: u64 = 0x00;
+const PUSH: u64 = 0x01;
+pub(super) const QPACK_ENCODER: u64 = 0x02;
+pub(super) const QPACK_DECODER: u64 = 0x03;
+
+/// A peer's stream that is not a session's, or not yet
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Head(Head),
+    Control(Control),
+    QpackEncoder(qpack::EncoderStream),
+    QpackDecoder(qpack::DecoderStream),
+    /// A WebTransport stream whose session has yet to come
+    Waiting,
+}
+
+/// The varints at the beginning of a stream, read byte for byte so that what follows stays in QUIC's buffer
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    bytes: [u8; 8],
+    len: usize,
+    ty: Option<u64>,
+}
+
+impl Head {
+    /// How many bytes complete the varint, as far as is known
+    fn missing(&self) -> usize {
+        let size = if self.len == 0 { 1 } else { 1 << (self.bytes[0] >> 6) };
+        size - self.len
+    }
+
+    /// Add no more than `missing` bytes; gives the varint once it is complete
+    fn push(&mut self, data: &[u8]) -> Option<u64> {
+        self.bytes[self.len..self.len + data.len()].copy_from_slice(data);
+        self.len += data.len();
+        varint::decode(&self.bytes[..self.len]).map(|(value, _)| value)
+    }
+}
+
+/// What reading from QUIC gave
+pub(super) enum Input {
+    Chunk(Bytes),
+    Blocked,
+    Finished,
+    Reset(VarInt),
+    Closed,
+}
+
+impl Connection {
+    /// The peer opened streams
+    pub(super) fn accept_streams(&mut self, now: Instant, dir: Dir) {
+        while let Some(id) = self.quic.streams().accept(dir) {
+            if dir == Dir::Bi && self.quic.side() == Side::Server {
+                self.requests_seen = id.index() + 1;
+            }
+            self.incoming.insert(id, Incoming::Head(Head::default()));
+            self.read_incoming(now, id);
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    /// QUIC has something to read
+    pub(super) fn readable(&mut self, now: Instant, id: StreamId) {
+        if self.incoming.contains_key(&id) {
+            self.read_incoming(now, id);
+        } else if self.sessions.contains_key(&id) {
+            self.read_session(now, id);
+        } else if self.streams.contains_key(&id) {
+            self.stream_readable(now, id);
+        }
+    }
+
+    /// One read from QUIC; the peer's credit is renewed by what is read
+    pub(super) fn input(&mut self, id: StreamId, max: usize) -> Input {
+        let mut recv = self.quic.recv_stream(id);
+        let Ok(mut chunks) = recv.read(true) else { return Input::Closed };
+        let input = match chunks.next(max) {
+            Ok(Some(Chunk { bytes, .. })) => Input::Chunk(bytes),
+            Ok(None) => Input::Finished,
+            Err(ReadError::Blocked) => Input::Blocked,
+            Err(ReadError::Reset(code)) => Input::Reset(code),
+        };
+        // What it says to transmit goes out with the poll that follows every call
+        let _ = chunks.finalize();
+        input
+    }
+
+    fn read_incoming(&mut self, now: Instant, id: StreamId) {
+        while let Some(incoming) = self.incoming.get_mut(&id) {
+            let max = match incoming {
+                Incoming::Head(head) => head.missing(),
+                Incoming::Waiting => return, // its bytes stay with QUIC until the session is there
+                _ => usize::MAX,
+            };
+            match self.input(id, max) {
+                Input::Chunk(data) => self.handle_incoming(now, id, data),
+                Input::Blocked => return,
+                Input::Finished | Input::Reset(_) | Input::Closed => return self.incoming_ended(now, id),
+            }
+            if self.is_over() {
+                return;
+            }
+        }
+    }
+
+    fn incoming_ended(&mut self, now: Instant, id: StreamId) {
+        match self.incoming.remove(&id) {
+            Some(Incoming::Control(_) | Incoming::QpackEncoder(_) | Incoming::QpackDecoder(_)) => {
+                self.fail(now, H3Code::CLOSED_CRITICAL_STREAM, "a critical stream was closed"); // RFC 9114 §6.2.1
+            }
+            // RFC 9114 §6.2: a stream may end before its type is known
+            _ => self.abandon_send(id, H3Code::REQUEST_INCOMPLETE),
+        }
+    }
+
+    fn handle_incoming(&mut self, now: Instant, id: StreamId, data: Bytes) {
+        let result = match self.incoming.get_mut(&id) {
+            Some(Incoming::Head(head)) => match (head.push(&data), head.ty) {
+                (None, _) => return,
+                (Some(ty), None) => return self.handle_type(now, id, ty),
+                (Some(session), Some(_)) => return self.handle_session_id(now, id, session),
+            },
+            Some(Incoming::Control(control)) => {
+                control.push(data);
+                return self.handle_control(now, id);
+            }
+            Some(Incoming::QpackEncoder(encoder)) => encoder.push(&data),
+            Some(Incoming::QpackDecoder(decoder)) => decoder.push(&data),
+            Some(Incoming::Waiting) | None => Ok(()),
+        };
+        if let Err(code) = result {
+            self.fail(now, code, "");
+        }
+    }
+
+    fn handle_type(&mut self, now: Instant, id: StreamId, ty: u64) {
+        let incoming = match (id.dir(), ty) {
+            (Dir::Bi, BI_SIGNAL) | (Dir::Uni, UNI_TYPE) => Incoming::Head(Head { ty: Some(ty), ..Head::default() }),
+            (Dir::Bi, _) if self.quic.side() == Side::Server => return self.start_request(now, id),
+            (Dir::Bi, _) => return self.fail(now, H3Code::STREAM_CREATION_ERROR, "server opened a request stream"), // RFC 9114 §6.1
+            (Dir::Uni, CONTROL) => Incoming::Control(Control::new(!self.quic.side())),
+            (Dir::Uni, QPACK_ENCODER) => Incoming::QpackEncoder(qpack::EncoderStream),
+            (Dir::Uni, QPACK_DECODER) => Incoming::QpackDecoder(qpack::DecoderStream::default()),
+            (Dir::Uni, PUSH) => {
+                // RFC 9114 §4.6, §6.2.2: only servers push, and only what we permit, which is nothing
+                let code = if self.quic.side() == Side::Client { H3Code::ID_ERROR } else { H3Code::STREAM_CREATION_ERROR };
+                return self.fail(now, code, "peer opened a push stream");
+            }
+            (Dir::Uni, _) => {
+                self.incoming.remove(&id);
+                return self.stop_quic(id, H3Code::STREAM_CREATION_ERROR); // RFC 9114 §6.2.3: unknown types are discarded
+            }
+        };
+        if ty <= QPACK_DECODER && id.dir() == Dir::Uni {
+            let slot = usize::from(ty != CONTROL) + usize::from(ty == QPACK_DECODER);
+            if self.critical[slot].replace(id).is_some() {
+                return self.fail(now, H3Code::STREAM_CREATION_ERROR, "peer opened a critical stream twice"); // RFC 9114 §6.2.1
+            }
+        }
+        self.incoming.insert(id, incoming);
+    }
+
+    /// A bidirectional stream of a client that does not begin with the WebTransport signal carries a request
+    fn start_request(&mut self, now: Instant, id: StreamId) {
+        let Some(Incoming::Head(head)) = self.incoming.remove(&id) else { return };
+        let mut session = Session::new(Phase::Request, self.max_field_section());
+        session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
+        self.sessions.insert(id, session);
+        self.arm(now + self.config.pending_timeout, Timer::Request(id));
+        let _ = self.quic.send_stream(id).set_priority(1);
+        self.read_session(now, id);
+    }
+
+    fn handle_session_id(&mut self, now: Instant, id: StreamId, value: u64) {
+        let Ok(session) = session_id(value) else {
+            return self.fail(now, H3Code::ID_ERROR, "session id is not a client's bidirectional stream"); // WT §4
+        };
+        match self.sessions.get(&session) {
+            Some(found) if found.is_open() => {
+                self.incoming.remove(&id);
+                self.adopt_stream(now, session, id);
+            }
+            Some(found) if found.is_over() => self.refuse_stream(id, H3Code::WT_SESSION_GONE),
+            None if self.was_session(session) => self.refuse_stream(id, H3Code::WT_SESSION_GONE),
+            _ => {
+                self.incoming.insert(id, Incoming::Waiting);
+                let deadline = now + self.config.pending_timeout;
+                if let Some(oldest) = self.pending.push_stream(deadline, session, id, self.config.max_pending_streams) {
+                    self.refuse_stream(oldest, H3Code::WT_BUFFERED_STREAM_REJECTED);
+                }
+            }
+        }
+    }
+
+    /// Whether `id` has been a stream that carries no session any more
+    pub(super) fn was_session(&self, id: StreamId) -> bool {
+        match self.quic.side() {
+            Side::Server => id.index() < self.requests_seen && !self.incoming.contains_key(&id),
+            Side::Client => self.had_session,
+        }
+    }
+
+    /// Give a stream to its session
+    pub(super) fn adopt_stream(&mut self, now: Instant, session: StreamId, id: StreamId) {
+        self.streams.insert(id, Stream::remote(session, id.dir()));
+        let (session, stream) = (self.session_id(session), self.stream_id(id));
+        self.events.push_back(crate::Event::StreamOpened { session, stream });
+        if id.dir() == Dir::Bi
+            && let Ok(Some(code)) = self.quic.send_stream(id).stopped()
+        {
+            self.stopped(now, id, code); // it came before the header
+        }
+    }
+
+    /// Turn away a stream that has no session, both halves of it
+    pub(super) fn refuse_stream(&mut self, id: StreamId, code: H3Code) {
+        self.incoming.remove(&id);
+        self.stop_quic(id, code);
+        self.abandon_send(id, code);
+    }
+
+    /// Reset our half of a peer's stream that nobody will write to
+    fn abandon_send(&mut self, id: StreamId, code: H3Code) {
+        if id.dir() == Dir::Bi {
+            let _ = self.quic.send_stream(id).reset(code.into());
+        }
+    }
+
+    pub(super) fn stop_quic(&mut self, id: StreamId, code: H3Code) {
+        // It fails where the stream has ended by itself
+        let _ = self.quic.recv_stream(id).stop(code.into());
+    }
+
+    fn handle_control(&mut self, now: Instant, id: StreamId) {
+        while let Some(Incoming::Control(control)) = self.incoming.get_mut(&id) {
+            match control.next() {
+                Ok(None) => return,
+                Ok(Some(Instruction::Settings(settings))) => self.handle_settings(now, settings),
+                Ok(Some(Instruction::Goaway)) => self.drain_sessions(),
+                Err(code) => self.fail(now, code, "peer broke the rules of the control stream"),
+            }
+        }
+    }
+}

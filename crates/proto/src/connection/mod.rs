@@ -1,0 +1,437 @@
+//! One HTTP/3 connection: what QUIC reports, its timers, and its end.
+//!
+//! The parts: `incoming` finds out what a peer's stream is, `sessions` lives on CONNECT streams, `streams` carries
+//! the application's bytes and datagrams.
+
+mod incoming;
+mod sessions;
+mod streams;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{ConnectionError, ConnectionHandle, Dir, Side, StreamEvent, StreamId, Transmit, VarInt};
+use rustc_hash::FxHashMap;
+
+use crate::code::H3Code;
+use crate::config::Config;
+use crate::error::{CloseSource, ConnectError, SessionError};
+use crate::event::{ConnectId, ConnectionId, Event, SessionId};
+use crate::pending::Pending;
+use crate::request::Field;
+use crate::session::{Phase, Session};
+use crate::settings::{Dialect, Settings};
+use crate::stream::{SendHalf, Stream};
+use crate::{frame, varint};
+
+use incoming::Incoming;
+
+/// Where a client wants a session
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The server's address
+    pub remote: SocketAddr,
+    /// The name that the server's certificate must carry; an IP address without brackets
+    pub server_name: String,
+    /// Host and port as the URL has them
+    pub authority: String,
+    /// The path with its query; it begins with a slash
+    pub path: String,
+    /// More fields for the request
+    pub headers: Vec<Field>,
+    /// Application protocols, in order of preference (WT §3.3)
+    pub subprotocols: Vec<String>,
+}
+
+/// What to look at again once its time has come; whoever is woken checks whether there is still a reason
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// Finished streams of a closing session have had their time
+    Flush(StreamId),
+    /// The peer has had its time to close the CONNECT stream
+    Gone(StreamId),
+    /// A request has waited for SETTINGS, or for its own HEADERS
+    Request(StreamId),
+    /// The peer stopped the CONNECT stream, and its capsule has had its time to follow
+    Abrupt(StreamId),
+    /// A FIN or a reset was held back for the stream's header
+    Held(StreamId),
+    /// The application has had its time to answer STOP_SENDING with a code of its own
+    Stopped(StreamId),
+    /// A reset or stop that may be the session's end has had its time to become it
+    Attributed(StreamId),
+    /// A server's connection has been without a session
+    Idle,
+}
+
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) handle: ConnectionHandle,
+    pub(crate) quic: quinn_proto::Connection,
+    pub(crate) events: VecDeque<Event>,
+    config: Arc<Config>,
+    local: Settings,
+    peer: Option<Settings>,
+    dialect: Option<Dialect>,
+    /// HTTP/3's own streams that we opened: control, QPACK encoder, QPACK decoder
+    own: Vec<(StreamId, SendHalf)>,
+    incoming: FxHashMap<StreamId, Incoming>,
+    sessions: FxHashMap<StreamId, Session>,
+    streams: FxHashMap<StreamId, Stream>,
+    pending: Pending,
+    /// Attempts that wait for the handshake, SETTINGS, or stream credit
+    connects: VecDeque<(ConnectId, Target)>,
+    timers: BTreeSet<(Instant, Timer)>,
+    /// Client-initiated bidirectional streams up to this index have been seen
+    requests_seen: u64,
+    critical: [Option<StreamId>; 3],
+    had_session: bool,
+    idle_since: Option<Instant>,
+    /// Close with this once the sessions that are closing have closed
+    ending: Option<(VarInt, Bytes)>,
+    /// We closed, and CONNECTION_CLOSE has yet to leave
+    closing: bool,
+    /// `ConnectionGone` was said
+    pub(crate) gone: bool,
+    datagrams_wanted: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, handle: ConnectionHandle, quic: quinn_proto::Connection, config: Arc<Config>) -> Self {
+        let local = local_settings(&config, quic.side());
+        Self {
+            id,
+            handle,
+            quic,
+            events: VecDeque::new(),
+            config,
+            local,
+            peer: None,
+            dialect: None,
+            own: Vec::new(),
+            incoming: FxHashMap::default(),
+            sessions: FxHashMap::default(),
+            streams: FxHashMap::default(),
+            pending: Pending::default(),
+            connects: VecDeque::new(),
+            timers: BTreeSet::new(),
+            requests_seen: 0,
+            critical: [None; 3],
+            had_session: false,
+            idle_since: None,
+            ending: None,
+            closing: false,
+            gone: false,
+            datagrams_wanted: false,
+        }
+    }
+
+    fn session_id(&self, stream: StreamId) -> SessionId {
+        SessionId { connection: self.id, stream }
+    }
+
+    fn is_over(&self) -> bool {
+        self.closing || self.gone
+    }
+
+    // ---- the network and the clock ----
+
+    /// Take all that QUIC has to report
+    pub(crate) fn drive(&mut self, now: Instant) {
+        self.open_own_streams(now);
+        while let Some(event) = self.quic.poll() {
+            match event {
+                quinn_proto::Event::ConnectionLost { reason } => self.lost(&reason),
+                _ if self.is_over() => {}
+                quinn_proto::Event::Stream(event) => self.handle_stream_event(now, &event),
+                quinn_proto::Event::DatagramReceived => self.receive_datagrams(now),
+                quinn_proto::Event::Connected => self.start_idling(now),
+                quinn_proto::Event::HandshakeDataReady | quinn_proto::Event::DatagramsUnblocked => {}
+            }
+        }
+        self.settle(now);
+    }
+
+    fn handle_stream_event(&mut self, now: Instant, event: &StreamEvent) {
+        match *event {
+            StreamEvent::Opened { dir } => self.accept_streams(now, dir),
+            StreamEvent::Readable { id } => self.readable(now, id),
+            StreamEvent::Writable { id } => self.feed(now, id),
+            StreamEvent::Finished { id } => self.finished(now, id),
+            StreamEvent::Stopped { id, error_code } => self.stopped(now, id, error_code),
+            StreamEvent::Available { dir } => {
+                self.open_own_streams(now);
+                self.open_connects(now);
+                self.events.push_back(Event::StreamsAvailable { connection: self.id, dir });
+            }
+        }
+    }
+
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        if self.quic.poll_timeout().is_some_and(|deadline| deadline <= now) {
+            self.quic.handle_timeout(now);
+        }
+        while let Some(&(deadline, timer)) = self.timers.first() {
+            if deadline > now {
+                break;
+            }
+            self.timers.pop_first();
+            if !self.is_over() {
+                self.handle_timer(now, timer);
+            }
+        }
+        for stream in self.pending.expire(now) {
+            self.refuse_stream(stream, H3Code::WT_BUFFERED_STREAM_REJECTED);
+        }
+        self.drive(now);
+    }
+
+    fn handle_timer(&mut self, now: Instant, timer: Timer) {
+        match timer {
+            Timer::Flush(id) => self.send_close(now, id),
+            Timer::Gone(id) => self.give_up_session(id),
+            Timer::Request(id) => self.expire_request(id),
+            Timer::Abrupt(id) => self.end_abruptly(now, id),
+            Timer::Held(id) => self.release_held(now, id),
+            Timer::Stopped(id) => self.answer_stop(id),
+            Timer::Attributed(id) => self.attribute_to_stream(now, id),
+            Timer::Idle => {
+                let timeout = self.config.idle_connection_timeout;
+                if self.idle_since.is_some_and(|since| since + timeout <= now) {
+                    self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new());
+                }
+            }
+        }
+    }
+
+    fn arm(&mut self, deadline: Instant, timer: Timer) {
+        self.timers.insert((deadline, timer));
+    }
+
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let quic = self.quic.poll_timeout();
+        let own = self.timers.first().map(|&(deadline, _)| deadline);
+        quic.into_iter().chain(own).chain(self.pending.deadline()).min()
+    }
+
+    pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let transmit = self.quic.poll_transmit(now, max_segments, buf);
+        if transmit.is_none() {
+            self.ran_dry();
+        }
+        self.unblock_datagrams();
+        transmit
+    }
+
+    /// All that could leave has left
+    fn ran_dry(&mut self) {
+        if self.closing {
+            self.say_gone();
+        }
+        for session in self.sessions.values_mut() {
+            session.datagrams_ready |= session.is_open();
+        }
+    }
+
+    // ---- HTTP/3's own streams ----
+
+    /// Open the control stream as soon as the peer permits it: with luck, SETTINGS ride in the first flight
+    fn open_own_streams(&mut self, now: Instant) {
+        const TYPES: [u64; 3] = [incoming::CONTROL, incoming::QPACK_ENCODER, incoming::QPACK_DECODER];
+        while self.own.len() < TYPES.len() && !self.is_over() {
+            let Some(id) = self.quic.streams().open(Dir::Uni) else { return };
+            let ty = TYPES[self.own.len()];
+            let mut bytes = BytesMut::new();
+            varint::encode(ty, &mut bytes);
+            if ty == incoming::CONTROL {
+                frame::settings(&mut bytes, &self.local);
+                frame::grease(&mut bytes);
+            }
+            // It fails only on a closed stream
+            let _ = self.quic.send_stream(id).set_priority(1);
+            let mut send = SendHalf::default();
+            send.push(bytes.freeze());
+            self.own.push((id, send));
+            self.feed(now, id);
+        }
+    }
+
+    /// The peer's SETTINGS: from here on both sides know how they speak (WT §7.1)
+    fn handle_settings(&mut self, now: Instant, settings: Settings) {
+        let takes_datagrams = self.quic.datagrams().max_size().is_some();
+        if settings.h3_datagram && !takes_datagrams {
+            // RFC 9297 §2.1.1
+            return self.fail(now, H3Code::SETTINGS_ERROR, "H3_DATAGRAM without the transport parameter max_datagram_frame_size");
+        }
+        if self.quic.side() == Side::Client && settings.wt_enabled > 1 {
+            return self.fail(now, H3Code::SETTINGS_ERROR, "SETTINGS_WT_ENABLED is neither 0 nor 1"); // WT §3.1
+        }
+        self.dialect = Dialect::choose(&self.local, &settings);
+        self.peer = Some(settings);
+        self.open_connects(now);
+        let mut queued: Vec<_> =
+            self.sessions.iter().filter(|(_, session)| matches!(session.phase, Phase::Queued(_))).map(|(&id, _)| id).collect();
+        queued.sort_unstable();
+        for id in queued {
+            self.request_ready(now, id);
+        }
+    }
+
+    // ---- the end ----
+
+    /// The peer broke a rule that costs it the connection
+    fn fail(&mut self, now: Instant, code: H3Code, what: &str) {
+        if self.is_over() {
+            return;
+        }
+        tracing::debug!(connection = ?self.id, %code, what, "protocol violation");
+        let text =
+            if what.is_empty() { format!("peer broke HTTP/3, closed with {code}") } else { format!("{what}, closed with {code}") };
+        self.end_all(&SessionError::Protocol(text.clone()), &ConnectError::Failed(text));
+        self.close_quic(now, code.into(), Bytes::copy_from_slice(what.as_bytes()));
+    }
+
+    /// Close as the application asks: at once, but for sessions that are already closing
+    pub(crate) fn close(&mut self, now: Instant, code: VarInt, reason: Bytes) {
+        if self.is_over() {
+            return;
+        }
+        self.end_open(&SessionError::Local, &ConnectError::Closed);
+        if self.sessions.is_empty() {
+            self.close_quic(now, code, reason);
+        } else {
+            self.ending = Some((code, reason));
+        }
+    }
+
+    fn close_quic(&mut self, now: Instant, code: VarInt, reason: Bytes) {
+        if !self.is_over() {
+            self.closing = true;
+            self.forget_all();
+            self.quic.close(now, code, reason);
+        }
+    }
+
+    /// QUIC lost the connection
+    fn lost(&mut self, reason: &ConnectionError) {
+        if !self.is_over() {
+            let error = session_error(reason);
+            self.end_all(&error, &connect_error(reason, self.quic.is_handshaking() || self.peer.is_none()));
+            self.forget_all();
+        }
+        self.say_gone();
+    }
+
+    pub(crate) fn say_gone(&mut self) {
+        if !std::mem::replace(&mut self.gone, true) {
+            self.events.push_back(Event::ConnectionGone { connection: self.id });
+        }
+    }
+
+    /// Nothing more can come of anything here but the tails of finished streams, which stay to be read
+    fn forget_all(&mut self) {
+        self.sessions.clear();
+        self.incoming.clear();
+        self.pending = Pending::default();
+        self.timers.clear();
+        self.own.clear();
+        self.streams.retain(|_, stream| {
+            stream.send = None;
+            stream.recv.as_ref().is_some_and(|recv| recv.tail.is_some())
+        });
+    }
+
+    /// See whether the connection still has a purpose
+    pub(crate) fn settle(&mut self, now: Instant) {
+        if self.is_over() || !self.sessions.is_empty() || !self.connects.is_empty() {
+            self.idle_since = None;
+            return;
+        }
+        if let Some((code, reason)) = self.ending.take() {
+            return self.close_quic(now, code, reason);
+        }
+        if self.quic.side() == Side::Client && self.had_session {
+            return self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()); // RFC 9114 §5.3
+        }
+        if self.quic.side() == Side::Server && !self.quic.is_handshaking() {
+            self.start_idling(now);
+        }
+    }
+
+    fn start_idling(&mut self, now: Instant) {
+        if self.quic.side() == Side::Server && self.idle_since.is_none() {
+            self.idle_since = Some(now);
+            self.arm(now + self.config.idle_connection_timeout, Timer::Idle);
+        }
+    }
+
+    /// How long a closing session waits for its peer: where a few losses take longer than is usual, so does this
+    fn close_timeout(&self) -> Duration {
+        self.config.close_timeout.max(8 * self.quic.rtt())
+    }
+
+    /// How long a packet and its acknowledgement take; never zero, so that what waits for it waits for something
+    fn round_trip(&self) -> Duration {
+        self.quic.rtt().max(Duration::from_millis(1))
+    }
+}
+
+fn local_settings(config: &Config, side: Side) -> Settings {
+    Settings {
+        enable_connect_protocol: side == Side::Server,
+        h3_datagram: true,
+        wt_draft02: true,
+        wt_max_sessions_draft07: u64::from(config.max_sessions),
+        wt_enabled: 1,
+        max_field_section_size: Some(config.max_field_section_size),
+        ..Settings::default()
+    }
+}
+
+/// The end of a connection, told to a session that lived on it
+fn session_error(reason: &ConnectionError) -> SessionError {
+    let peer = |by, code, reason: &[u8]| SessionError::Peer { by, code, reason: String::from_utf8_lossy(reason).into_owned() };
+    match reason {
+        ConnectionError::ApplicationClosed(close) => {
+            peer(CloseSource::Application, Some(close.error_code.into_inner()), &close.reason)
+        }
+        ConnectionError::ConnectionClosed(close) => peer(CloseSource::Transport, Some(u64::from(close.error_code)), &close.reason),
+        ConnectionError::Reset => peer(CloseSource::ConnectionReset, None, b""),
+        ConnectionError::TimedOut => SessionError::TimedOut,
+        ConnectionError::LocallyClosed => SessionError::Local,
+        error => SessionError::Protocol(format!("peer broke QUIC: {error}")),
+    }
+}
+
+/// The end of a connection, told to whoever waits for a session on it
+fn connect_error(reason: &ConnectionError, handshaking: bool) -> ConnectError {
+    let when = if handshaking { "during the handshake" } else { "before the session was there" };
+    ConnectError::Failed(match reason {
+        ConnectionError::TimedOut => return ConnectError::TimedOut,
+        ConnectionError::LocallyClosed => return ConnectError::Closed,
+        ConnectionError::TransportError(error) => match alert(u64::from(error.code)) {
+            Some(alert) => format!("TLS handshake failed: {}, alert {alert} sent", error.reason),
+            None => format!("QUIC failed {when}: {error}"),
+        },
+        ConnectionError::ConnectionClosed(close) => match alert(u64::from(close.error_code)) {
+            Some(alert) => format!("server refused the TLS handshake: alert {alert}"),
+            None => format!("server closed the connection {when}: {close}"),
+        },
+        ConnectionError::ApplicationClosed(close) => {
+            let reason = String::from_utf8_lossy(&close.reason);
+            format!("server closed the connection {when}: {} {reason:?}", H3Code::from(close.error_code.into_inner()))
+        }
+        ConnectionError::Reset => format!("server reset the connection {when}"),
+        ConnectionError::VersionMismatch => "server does not speak QUIC version 1".into(),
+        ConnectionError::CidsExhausted => "no connection id is left".into(),
+    })
+}
+
+/// The TLS alert in a QUIC error code (RFC 9001 §4.8)
+fn alert(code: u64) -> Option<String> {
+    let alert = u8::try_from(code.checked_sub(0x100)?).ok()?;
+    Some(format!("{:?} ({alert})", rustls::AlertDescription::from(alert)))
+}

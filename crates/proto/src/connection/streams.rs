@@ -1,0 +1,397 @@
+//! WebTransport streams and datagrams: the application's bytes (WT §4).
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{Dir, SendDatagramError, StreamId, VarInt};
+
+use super::incoming::Input;
+use super::{Connection, Timer};
+use crate::code::{self, H3Code};
+use crate::config::DATAGRAM_SEND_BUFFER;
+use crate::error::DatagramError;
+use crate::event::{self, Event};
+use crate::session::{self, Session};
+use crate::stream::{Read, Stream};
+use crate::varint;
+
+/// How long the application may take to answer STOP_SENDING with a reset code of its own
+const STOP_GRACE: Duration = Duration::from_millis(100);
+
+/// Datagrams handed to QUIC at a time: QUIC sends them before any stream data, so more would starve the streams
+const DATAGRAM_BATCH: usize = 32;
+
+/// RFC 9297 §2.1
+const MAX_QUARTER_STREAM_ID: u64 = (1 << 60) - 1;
+
+impl Connection {
+    pub(super) fn stream_id(&self, stream: StreamId) -> event::StreamId {
+        event::StreamId { connection: self.id, stream }
+    }
+
+    fn session_is_open(&self, session: StreamId) -> bool {
+        self.sessions.get(&session).is_some_and(Session::is_open)
+    }
+
+    // ---- sending ----
+
+    pub(crate) fn open_stream(&mut self, now: Instant, session: StreamId, dir: Dir) -> Option<StreamId> {
+        if !self.session_is_open(session) {
+            return None;
+        }
+        let id = self.quic.streams().open(dir)?;
+        self.streams.insert(id, Stream::local(session, dir, now));
+        self.feed(now, id);
+        Some(id)
+    }
+
+    pub(crate) fn write(&mut self, now: Instant, id: StreamId, data: Bytes) {
+        if let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) {
+            send.push(data);
+            self.feed(now, id);
+        }
+    }
+
+    pub(crate) fn finish(&mut self, now: Instant, id: StreamId) {
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        send.finish = true;
+        if send.stopped.is_some() {
+            return self.answer_stop(id);
+        }
+        self.feed(now, id);
+    }
+
+    pub(crate) fn reset(&mut self, now: Instant, id: StreamId, code: u32) {
+        let rtt = self.round_trip();
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        let code = VarInt::from(code::to_http(code));
+        match send.reset_hold(now, rtt) {
+            Some(until) if send.stopped.is_none() => {
+                send.held_reset = Some(code);
+                send.clear();
+                self.arm(until, Timer::Held(id));
+            }
+            _ => self.reset_quic(id, code),
+        }
+        self.flushed(now, id);
+    }
+
+    /// Give QUIC whatever it takes of what waits on one of our streams
+    pub(super) fn feed(&mut self, now: Instant, id: StreamId) {
+        let rtt = self.round_trip();
+        let quic = self.quic.send_stream(id);
+        if let Some(stream) = self.streams.get_mut(&id) {
+            let Some(send) = &mut stream.send else { return };
+            let bytes = send.feed(quic, now, rtt);
+            let hold = if send.finish { send.fin_hold(now, rtt) } else { None };
+            if bytes > 0 {
+                self.events.push_back(Event::StreamWritten { stream: event::StreamId { connection: self.id, stream: id }, bytes });
+            }
+            if let Some(until) = hold {
+                self.arm(until, Timer::Held(id));
+            }
+        } else if let Some(session) = self.sessions.get_mut(&id) {
+            session.send.feed(quic, now, rtt);
+        } else if let Some((_, send)) = self.own.iter_mut().find(|(own, _)| *own == id) {
+            send.feed(quic, now, rtt);
+        }
+    }
+
+    /// A FIN or reset has waited for the header long enough
+    pub(super) fn release_held(&mut self, now: Instant, id: StreamId) {
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        match send.held_reset {
+            Some(code) => self.reset_quic(id, code),
+            None => self.feed(now, id),
+        }
+    }
+
+    fn reset_quic(&mut self, id: StreamId, code: VarInt) {
+        // It fails where the stream has ended by itself
+        let _ = self.quic.send_stream(id).reset(code);
+        self.send_done(id);
+    }
+
+    fn send_done(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.send = None;
+            if stream.is_done() {
+                self.streams.remove(&id);
+            }
+        }
+    }
+
+    /// Something that a closing session waited for may have happened
+    fn flushed(&mut self, now: Instant, id: StreamId) {
+        if let Some(session) = self.streams.get(&id).map(|stream| stream.session) {
+            self.check_flushed(now, session);
+        }
+    }
+
+    /// The peer acknowledged everything, and the FIN
+    pub(super) fn finished(&mut self, now: Instant, id: StreamId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.send_done = true;
+            return self.reap_session(id);
+        }
+        let Some(session) = self.streams.get(&id).map(|stream| stream.session) else { return };
+        self.events.push_back(Event::StreamFinished { stream: self.stream_id(id) });
+        self.send_done(id);
+        self.check_flushed(now, session);
+    }
+
+    /// The peer's STOP_SENDING
+    pub(super) fn stopped(&mut self, now: Instant, id: StreamId, code: VarInt) {
+        if self.sessions.contains_key(&id) {
+            return self.session_stopped(now, id, code);
+        }
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (session, Some(send)) = (stream.session, &mut stream.send) else { return };
+        if let Some(held) = send.held_reset {
+            return self.reset_quic(id, held);
+        }
+        if send.stopped.replace(code).is_some() {
+            return;
+        }
+        send.clear();
+        if session::means_session_gone(H3Code::from(code.into_inner())) && self.session_is_open(session) {
+            self.arm(now + self.round_trip(), Timer::Attributed(id));
+        } else {
+            self.tell_stopped(now, id, code);
+        }
+        self.check_flushed(now, session);
+    }
+
+    fn tell_stopped(&mut self, now: Instant, id: StreamId, code: VarInt) {
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        if std::mem::replace(&mut send.stop_told, true) {
+            return;
+        }
+        let code = code::from_http(H3Code::from(code.into_inner()));
+        self.events.push_back(Event::StreamStopped { stream: self.stream_id(id), code });
+        self.arm(now + STOP_GRACE, Timer::Stopped(id));
+    }
+
+    /// RFC 9000 §3.5: STOP_SENDING is answered by a reset, with the same code unless the application chose one
+    pub(super) fn answer_stop(&mut self, id: StreamId) {
+        let stopped = self.streams.get(&id).and_then(|stream| stream.send.as_ref()?.stopped);
+        if let Some(code) = stopped {
+            self.reset_quic(id, code);
+        }
+    }
+
+    // ---- receiving ----
+
+    pub(crate) fn read(&mut self, now: Instant, id: StreamId, max: usize) -> Read {
+        let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) else { return Read::Closed };
+        if let Some(tail) = &mut recv.tail {
+            return match tail.front_mut() {
+                Some(chunk) if chunk.len() > max => Read::Chunk(chunk.split_to(max)),
+                Some(_) => tail.pop_front().map_or(Read::Closed, Read::Chunk),
+                None => {
+                    self.recv_done(id);
+                    Read::Finished
+                }
+            };
+        }
+        if recv.held_reset.is_some() {
+            if !recv.held_expired {
+                return Read::Blocked;
+            }
+            self.recv_done(id);
+            return Read::Reset(None); // none of the codes that are held is an application's
+        }
+        match self.input(id, max) {
+            Input::Chunk(data) => Read::Chunk(data),
+            Input::Blocked => Read::Blocked,
+            Input::Reset(code) => self.received_reset(now, id, code).map_or(Read::Blocked, Read::Reset),
+            Input::Finished => {
+                self.recv_done(id);
+                Read::Finished
+            }
+            Input::Closed => Read::Closed,
+        }
+    }
+
+    /// The peer's reset, noticed without reading what came before it
+    pub(crate) fn check_reset(&mut self, now: Instant, id: StreamId) -> Option<Option<u32>> {
+        let recv = self.streams.get_mut(&id)?.recv.as_mut()?;
+        if recv.tail.is_some() {
+            return None;
+        }
+        if recv.held_reset.is_some() {
+            return recv.held_expired.then(|| {
+                self.recv_done(id);
+                None
+            });
+        }
+        let code = self.quic.recv_stream(id).received_reset().ok()??;
+        self.received_reset(now, id, code)
+    }
+
+    /// The application's code, unless the reset may be the session's end: that shows within a round trip
+    fn received_reset(&mut self, now: Instant, id: StreamId, code: VarInt) -> Option<Option<u32>> {
+        let stream = self.streams.get_mut(&id)?;
+        let session = stream.session;
+        if session::means_session_gone(H3Code::from(code.into_inner())) && self.session_is_open(session) {
+            if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
+                recv.held_reset = Some(code);
+            }
+            self.arm(now + self.round_trip(), Timer::Attributed(id));
+            return None;
+        }
+        self.recv_done(id);
+        Some(code::from_http(H3Code::from(code.into_inner())))
+    }
+
+    /// The session lives on, so what looked like its end was the stream's alone
+    pub(super) fn attribute_to_stream(&mut self, now: Instant, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        if let Some(recv) = &mut stream.recv
+            && recv.held_reset.is_some()
+            && !std::mem::replace(&mut recv.held_expired, true)
+        {
+            self.events.push_back(Event::StreamReadable { stream: event::StreamId { connection: self.id, stream: id } });
+        }
+        let stopped = self.streams.get(&id).and_then(|stream| stream.send.as_ref()?.stopped);
+        if let Some(code) = stopped {
+            self.tell_stopped(now, id, code);
+        }
+    }
+
+    pub(super) fn stream_readable(&mut self, _now: Instant, id: StreamId) {
+        self.events.push_back(Event::StreamReadable { stream: self.stream_id(id) });
+    }
+
+    pub(crate) fn stop(&mut self, id: StreamId, code: u32) {
+        if self.streams.get(&id).is_some_and(|stream| stream.recv.is_some()) {
+            self.stop_quic(id, code::to_http(code));
+            self.recv_done(id);
+        }
+    }
+
+    fn recv_done(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get_mut(&id) {
+            stream.recv = None;
+            if stream.is_done() {
+                self.streams.remove(&id);
+            }
+        }
+    }
+
+    // ---- with the session's end ----
+
+    /// End every stream of a session (WT §6); what the peer had finished before stays to be read
+    pub(super) fn end_streams(&mut self, session: StreamId) {
+        let mut ids: Vec<_> = self.streams.iter().filter(|(_, stream)| stream.session == session).map(|(&id, _)| id).collect();
+        ids.sort_unstable();
+        for id in ids {
+            let Some(stream) = self.streams.get(&id) else { continue };
+            if let Some(send) = &stream.send {
+                let gone = VarInt::from(H3Code::WT_SESSION_GONE);
+                let code = send.held_reset.or(send.stopped).unwrap_or(gone);
+                self.reset_quic(id, code);
+            }
+            if self.streams.get(&id).is_some_and(|stream| stream.recv.as_ref().is_some_and(|recv| recv.tail.is_none())) {
+                self.keep_tail(id);
+            }
+        }
+    }
+
+    /// Take the rest of a stream if all of it is here, else stop it
+    fn keep_tail(&mut self, id: StreamId) {
+        let mut tail = VecDeque::new();
+        let complete = loop {
+            match self.input(id, usize::MAX) {
+                Input::Chunk(data) => tail.push_back(data),
+                Input::Finished => break true,
+                Input::Blocked | Input::Reset(_) | Input::Closed => break false,
+            }
+        };
+        match self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
+            Some(recv) if complete => recv.tail = Some(tail),
+            _ => {
+                self.stop_quic(id, H3Code::WT_SESSION_GONE);
+                self.recv_done(id);
+            }
+        }
+    }
+
+    // ---- datagrams ----
+
+    pub(super) fn receive_datagrams(&mut self, now: Instant) {
+        while let Some(mut datagram) = self.quic.datagrams().recv() {
+            let head = varint::decode(&datagram).filter(|&(quarter, _)| quarter <= MAX_QUARTER_STREAM_ID);
+            let Some((session, len)) = head.and_then(|(quarter, len)| Some((VarInt::from_u64(quarter * 4).ok()?, len))) else {
+                return self.fail(now, H3Code::DATAGRAM_ERROR, "datagram has no valid quarter stream id"); // RFC 9297 §2.1
+            };
+            let payload = datagram.split_off(len);
+            self.deliver_datagram(now, StreamId::from(session), payload);
+        }
+    }
+
+    pub(super) fn deliver_datagram(&mut self, now: Instant, id: StreamId, payload: Bytes) {
+        match self.sessions.get(&id) {
+            Some(found) if found.is_open() => {
+                let session = self.session_id(id);
+                self.events.push_back(Event::DatagramReceived { session, payload });
+            }
+            Some(found) if found.is_over() => {}
+            None if self.was_session(id) => {}
+            _ => {
+                let deadline = now + self.config.pending_timeout;
+                self.pending.push_datagram(deadline, id, payload, self.config.max_pending_datagrams);
+            }
+        }
+    }
+
+    pub(crate) fn max_datagram_size(&mut self, session: StreamId) -> Option<usize> {
+        if !self.session_is_open(session) {
+            return None;
+        }
+        let quarter = varint::size(VarInt::from(session).into_inner() / 4);
+        self.quic.datagrams().max_size().map(|max| max.saturating_sub(quarter))
+    }
+
+    /// How many datagrams may be handed over now: a batch at a time, and none that would overtake the answer
+    pub(crate) fn datagram_room(&mut self, session: StreamId) -> usize {
+        let ready = self.sessions.get(&session).is_some_and(|session| session.is_open() && session.datagrams_ready);
+        if ready && self.datagrams_sent() {
+            return DATAGRAM_BATCH;
+        }
+        self.datagrams_wanted = true;
+        0
+    }
+
+    /// Whether QUIC's own queue is empty; it reserves room for one datagram's bookkeeping
+    fn datagrams_sent(&mut self) -> bool {
+        self.quic.datagrams().send_buffer_space() + size_of::<quinn_proto::Datagram>() >= DATAGRAM_SEND_BUFFER
+    }
+
+    pub(super) fn unblock_datagrams(&mut self) {
+        let ready = |session: &Session| session.is_open() && session.datagrams_ready;
+        if self.datagrams_wanted && self.datagrams_sent() && self.sessions.values().any(ready) {
+            self.datagrams_wanted = false;
+            self.events.push_back(Event::DatagramsUnblocked { connection: self.id });
+        }
+    }
+
+    pub(crate) fn send_datagram(&mut self, session: StreamId, payload: &[u8]) -> Result<(), DatagramError> {
+        if !self.session_is_open(session) {
+            return Err(DatagramError::Closed);
+        }
+        let max = self.max_datagram_size(session).ok_or(DatagramError::UnsupportedByPeer)?;
+        if payload.len() > max {
+            return Err(DatagramError::TooLarge { len: payload.len(), max });
+        }
+        let mut datagram = BytesMut::with_capacity(8 + payload.len());
+        varint::encode(VarInt::from(session).into_inner() / 4, &mut datagram);
+        datagram.extend_from_slice(payload);
+        self.quic.datagrams().send(datagram.freeze(), false).map_err(|error| match error {
+            SendDatagramError::Blocked(_) => DatagramError::Blocked,
+            SendDatagramError::TooLarge => DatagramError::TooLarge { len: payload.len(), max },
+            SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => DatagramError::UnsupportedByPeer,
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! The peer's control stream: SETTINGS first, then what changes the connection (RFC 9114 §6.2.1).
+
+use bytes::Bytes;
+use quinn_proto::Side;
+
+use crate::code::H3Code;
+use crate::frame::{Frame, FrameDecoder};
+use crate::settings::Settings;
+
+#[derive(Debug)]
+pub(crate) struct Control {
+    frames: FrameDecoder,
+    /// Which side the peer is on
+    peer: Side,
+    settings_seen: bool,
+    /// The last GOAWAY's id: it may not grow (RFC 9114 §5.2)
+    goaway: Option<u64>,
+}
+
+/// What the control stream says that the connection must act on
+#[derive(Debug)]
+pub(crate) enum Instruction {
+    Settings(Settings),
+    Goaway,
+}
+
+/// SETTINGS of 4 KiB hold hundreds of them
+const MAX_SETTINGS: usize = 4096;
+
+impl Control {
+    pub(crate) fn new(peer: Side) -> Self {
+        Self { frames: FrameDecoder::new(MAX_SETTINGS), peer, settings_seen: false, goaway: None }
+    }
+
+    pub(crate) fn push(&mut self, data: Bytes) {
+        self.frames.push(data);
+    }
+
+    /// The next instruction of what was pushed
+    pub(crate) fn next(&mut self) -> Result<Option<Instruction>, H3Code> {
+        while let Some(frame) = self.frames.next()? {
+            match frame {
+                Frame::Settings(payload) if !self.settings_seen => {
+                    self.settings_seen = true;
+                    return Settings::decode(&payload).map(|settings| Some(Instruction::Settings(settings)));
+                }
+                _ if !self.settings_seen => return Err(H3Code::MISSING_SETTINGS), // RFC 9114 §6.2.1
+                Frame::Goaway(id) => {
+                    self.goaway(id)?;
+                    return Ok(Some(Instruction::Goaway));
+                }
+                // We never push, so there is nothing to limit or to cancel (RFC 9114 §7.2.3, §7.2.7)
+                Frame::MaxPushId(_) if self.peer == Side::Client => {}
+                Frame::CancelPush(_) => return Err(H3Code::ID_ERROR),
+                Frame::Unknown => {}
+                Frame::WebTransportStream => return Err(H3Code::FRAME_ERROR), // WT §4.3
+                _ => return Err(H3Code::FRAME_UNEXPECTED),
+            }
+        }
+        Ok(None)
+    }
+
+    fn goaway(&mut self, id: u64) -> Result<(), H3Code> {
+        let is_request = id % 4 == 0;
+        if self.peer == Side::Server && !is_request || self.goaway.is_some_and(|last| id > last) {
+            return Err(H3Code::ID_ERROR); // RFC 9114 §5.2
+        }
+        self.goaway = Some(id);
+        Ok(())
+    }
+}

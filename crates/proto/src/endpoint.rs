@@ -1,0 +1,443 @@
+//! All connections of one socket: who gets a datagram, who has something to send, whose timer is next.
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Transmit, VarInt};
+
+use crate::config::Config;
+use crate::connection::{Connection, Target};
+use crate::error::{ConfigError, ConnectError, DatagramError};
+use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
+use crate::request::Response;
+use crate::stream::Read;
+use crate::tls::{ClientTls, ServerTls};
+
+/// The state machine: one UDP socket's worth of connections, sessions and streams
+///
+/// Calls about something that is over do nothing, or return what says so.
+pub struct Endpoint {
+    quic: quinn_proto::Endpoint,
+    config: Arc<Config>,
+    transport: Arc<quinn_proto::TransportConfig>,
+    client: Option<ClientTls>,
+    slots: Vec<Slot>,
+    events: VecDeque<Event>,
+    /// Connections that may have something to send, in turn
+    dirty: VecDeque<u32>,
+    /// At least one entry for each connection with a timer; entries that came too early are put back
+    timers: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// Datagrams that belong to no connection: version negotiation, refusals, stateless resets
+    responses: VecDeque<(Transmit, Vec<u8>)>,
+    /// Connections without their `ConnectionGone`
+    live: usize,
+    closed: bool,
+}
+
+/// quinn's handles are indices that it uses again; so are ours, told apart by a generation
+#[derive(Default)]
+struct Slot {
+    connection: Option<Box<Connection>>,
+    generation: u32,
+    dirty: bool,
+    /// The earliest entry of this slot among the timers
+    armed: Option<Instant>,
+}
+
+impl Endpoint {
+    /// An endpoint that takes connections
+    ///
+    /// # Errors
+    /// A configuration that QUIC cannot express.
+    #[allow(clippy::needless_pass_by_value)] // what an endpoint is made of belongs to it
+    pub fn server(config: Config, tls: ServerTls) -> Result<Self, ConfigError> {
+        let mut endpoint = Self::new(config, None)?;
+        endpoint.set_server_tls(&tls);
+        Ok(endpoint)
+    }
+
+    /// An endpoint that makes connections
+    ///
+    /// # Errors
+    /// A configuration that QUIC cannot express.
+    pub fn client(config: Config, tls: ClientTls) -> Result<Self, ConfigError> {
+        Self::new(config, Some(tls))
+    }
+
+    fn new(config: Config, client: Option<ClientTls>) -> Result<Self, ConfigError> {
+        config.validate()?;
+        let mut quic = EndpointConfig::default();
+        quic.rng_seed(config.rng_seed);
+        Ok(Self {
+            quic: quinn_proto::Endpoint::new(Arc::new(quic), None, config.mtu_discovery, None),
+            transport: config.transport(),
+            config: Arc::new(config),
+            client,
+            slots: Vec::new(),
+            events: VecDeque::new(),
+            dirty: VecDeque::new(),
+            timers: BinaryHeap::new(),
+            responses: VecDeque::new(),
+            live: 0,
+            closed: false,
+        })
+    }
+
+    /// Prove new connections with another certificate; those that exist go on
+    pub fn set_server_tls(&mut self, tls: &ServerTls) {
+        let mut server = quinn_proto::ServerConfig::with_crypto(Arc::clone(&tls.0) as _);
+        server.transport_config(Arc::clone(&self.transport));
+        self.quic.set_server_config(Some(Arc::new(server)));
+    }
+
+    // ---- the network and the clock ----
+
+    /// One UDP datagram came
+    pub fn handle_datagram(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        local_ip: Option<IpAddr>,
+        ecn: Option<EcnCodepoint>,
+        data: BytesMut,
+    ) {
+        let mut buf = Vec::new();
+        match self.quic.handle(now, remote, local_ip, ecn, data, &mut buf) {
+            None => {}
+            Some(DatagramEvent::ConnectionEvent(handle, event)) => {
+                let index = index(handle);
+                if let Some(connection) = self.slot(index) {
+                    connection.quic.handle_event(event);
+                    self.drive(now, index);
+                }
+            }
+            Some(DatagramEvent::NewConnection(incoming)) if self.closed || self.live >= self.config.max_connections => {
+                let transmit = self.quic.refuse(incoming, &mut buf);
+                self.respond(transmit, buf);
+            }
+            Some(DatagramEvent::NewConnection(incoming)) => match self.quic.accept(incoming, now, &mut buf, None) {
+                Ok((handle, quic)) => {
+                    let index = self.insert(handle, quic);
+                    self.drive(now, index);
+                }
+                Err(error) => {
+                    if let Some(transmit) = error.response {
+                        self.respond(transmit, buf);
+                    }
+                }
+            },
+            Some(DatagramEvent::Response(transmit)) => self.respond(transmit, buf),
+        }
+    }
+
+    fn respond(&mut self, transmit: Transmit, buf: Vec<u8>) {
+        /// An answer to strangers is a courtesy: a flood of them must not become a flood of ours
+        const MAX_RESPONSES: usize = 1024;
+        if self.responses.len() < MAX_RESPONSES {
+            self.responses.push_back((transmit, buf));
+        }
+    }
+
+    /// The instant that `poll_timeout` named has come
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&Reverse((deadline, index))) = self.timers.peek() {
+            if deadline > now {
+                return;
+            }
+            self.timers.pop();
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            if slot.armed == Some(deadline) {
+                slot.armed = None;
+            }
+            let Some(connection) = &mut slot.connection else { continue };
+            if connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
+                connection.handle_timeout(now);
+                self.drive(now, index);
+            } else {
+                self.arm(index);
+            }
+        }
+    }
+
+    /// When to call `handle_timeout`, unless something else happens before
+    pub fn poll_timeout(&mut self) -> Option<Instant> {
+        self.timers.peek().map(|&Reverse((deadline, _))| deadline)
+    }
+
+    /// What to send next: up to `max_segments` datagrams of one size to one address, appended to `buf`
+    pub fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if let Some((transmit, bytes)) = self.responses.pop_front() {
+            buf.extend_from_slice(&bytes);
+            return Some(transmit);
+        }
+        while let Some(index) = self.dirty.pop_front() {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            slot.dirty = false;
+            let Some(connection) = &mut slot.connection else { continue };
+            let transmit = connection.poll_transmit(now, max_segments, buf);
+            if transmit.is_some() {
+                self.touch(index);
+                self.collect(index);
+                return transmit;
+            }
+            self.drive_quic(index);
+            self.collect(index);
+            self.arm(index);
+        }
+        None
+    }
+
+    /// What the application should know next
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    // ---- the application: sessions ----
+
+    /// Ask a server for a session; `SessionEstablished` or `ConnectFailed` will answer
+    pub fn connect(&mut self, now: Instant, connect: ConnectId, target: Target) {
+        let fail = |error| Event::ConnectFailed { connect, error };
+        let Some(tls) = self.client.as_ref().filter(|_| !self.closed) else {
+            return self.events.push_back(fail(ConnectError::Closed));
+        };
+        let mut config = quinn_proto::ClientConfig::new(Arc::clone(&tls.0) as _);
+        config.transport_config(Arc::clone(&self.transport));
+        match self.quic.connect(now, config, target.remote, &target.server_name) {
+            Ok((handle, quic)) => {
+                let index = self.insert(handle, quic);
+                if let Some(connection) = self.slot(index) {
+                    connection.connect(now, connect, target);
+                }
+                self.drive(now, index);
+            }
+            Err(error) => self.events.push_back(fail(ConnectError::Failed(error.to_string()))),
+        }
+    }
+
+    /// Give up an attempt; nothing answers. A session that it has already made is not touched.
+    pub fn cancel_connect(&mut self, now: Instant, connect: ConnectId) {
+        for index in 0..self.slots.len() as u32 {
+            if let Some(connection) = self.slot(index) {
+                connection.cancel_connect(now, connect);
+                self.drive(now, index);
+            }
+        }
+    }
+
+    /// Answer `SessionRequested` with a 2xx; false if the client has gone
+    pub fn accept_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
+        self.with(now, session.connection, |connection| connection.accept_session(now, session.stream, response)).unwrap_or(false)
+    }
+
+    /// Answer `SessionRequested` with a refusal; false if the client has gone
+    pub fn reject_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
+        self.with(now, session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
+    }
+
+    /// Tell the peer that we would like the session to end soon (WT §4.7)
+    pub fn drain_session(&mut self, now: Instant, session: SessionId) {
+        self.with(now, session.connection, |connection| connection.ask_to_drain(now, session.stream));
+    }
+
+    /// Close a session: what was finished is delivered first, then the peer learns the code (WT §6)
+    ///
+    /// `SessionClosed` comes at once, `SessionGone` once the peer has answered. Of the reason at most 1024 bytes are sent.
+    pub fn close_session(&mut self, now: Instant, session: SessionId, code: u32, reason: &str) {
+        self.with(now, session.connection, |connection| connection.close_session(now, session.stream, code, reason));
+    }
+
+    /// Close every connection, and take no more: sessions end with `SessionClosed`, attempts with `ConnectFailed`
+    ///
+    /// Sessions that are closing already may finish that first, for a few seconds. A code of 2^62 or more is cut to its limit.
+    pub fn close(&mut self, now: Instant, code: u64, reason: &[u8]) {
+        self.closed = true;
+        let code = VarInt::from_u64(code).unwrap_or(VarInt::MAX);
+        let reason = Bytes::copy_from_slice(reason);
+        for index in 0..self.slots.len() as u32 {
+            if let Some(connection) = self.slot(index) {
+                connection.close(now, code, reason.clone());
+                self.drive(now, index);
+            }
+        }
+    }
+
+    /// Connections whose `ConnectionGone` has yet to come; none after `close`: the endpoint may be dropped
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.live
+    }
+
+    /// The smoothed round-trip time of a session's connection (RFC 9002 §5.3)
+    #[must_use]
+    pub fn rtt(&self, session: SessionId) -> Option<Duration> {
+        self.connection(session.connection).map(|connection| connection.quic.rtt())
+    }
+
+    /// Where a session's peer is; it changes when the peer moves (RFC 9000 §9)
+    #[must_use]
+    pub fn remote_address(&self, session: SessionId) -> Option<SocketAddr> {
+        self.connection(session.connection).map(|connection| connection.quic.remote_address())
+    }
+
+    // ---- the application: streams ----
+
+    /// Open a stream, and send its header; `None` without credit (`StreamsAvailable` will tell), or if the session is over
+    pub fn open_stream(&mut self, now: Instant, session: SessionId, dir: Dir) -> Option<StreamId> {
+        let stream = self.with(now, session.connection, |connection| connection.open_stream(now, session.stream, dir))??;
+        Some(StreamId { connection: session.connection, stream })
+    }
+
+    /// Queue bytes; they are always taken, and `StreamWritten` tells when QUIC took them over
+    pub fn write(&mut self, now: Instant, stream: StreamId, data: Bytes) {
+        self.with(now, stream.connection, |connection| connection.write(now, stream.stream, data));
+    }
+
+    /// End the stream after what is queued
+    pub fn finish(&mut self, now: Instant, stream: StreamId) {
+        self.with(now, stream.connection, |connection| connection.finish(now, stream.stream));
+    }
+
+    /// Give up sending; what is queued is forgotten
+    pub fn reset(&mut self, now: Instant, stream: StreamId, code: u32) {
+        self.with(now, stream.connection, |connection| connection.reset(now, stream.stream, code));
+    }
+
+    /// Take up to `max` bytes off a stream
+    pub fn read(&mut self, now: Instant, stream: StreamId, max: usize) -> Read {
+        self.with(now, stream.connection, |connection| connection.read(now, stream.stream, max)).unwrap_or(Read::Closed)
+    }
+
+    /// The peer's reset, for a reader that has no room for what came before it; said once
+    pub fn check_reset(&mut self, now: Instant, stream: StreamId) -> Option<Option<u32>> {
+        self.with(now, stream.connection, |connection| connection.check_reset(now, stream.stream)).flatten()
+    }
+
+    /// Ask the peer to stop sending; what is unread is forgotten
+    pub fn stop(&mut self, now: Instant, stream: StreamId, code: u32) {
+        self.with(now, stream.connection, |connection| connection.stop(stream.stream, code));
+    }
+
+    // ---- the application: datagrams ----
+
+    /// Send a datagram, as soon as congestion control permits
+    ///
+    /// # Errors
+    /// It is too large, the peer takes none, QUIC has enough for now, or the session is over.
+    pub fn send_datagram(&mut self, now: Instant, session: SessionId, payload: &[u8]) -> Result<(), DatagramError> {
+        self.with(now, session.connection, |connection| connection.send_datagram(session.stream, payload))
+            .unwrap_or(Err(DatagramError::Closed))
+    }
+
+    /// How many datagrams QUIC takes now; after 0, `DatagramsUnblocked` comes once it takes more
+    pub fn datagram_room(&mut self, session: SessionId) -> usize {
+        match self.slot_of(session.connection) {
+            Some(connection) => connection.datagram_room(session.stream),
+            None => 0,
+        }
+    }
+
+    /// The longest payload that fits into a datagram now; `None` if the peer takes none, or the session is over
+    pub fn max_datagram_size(&mut self, session: SessionId) -> Option<usize> {
+        self.slot_of(session.connection)?.max_datagram_size(session.stream)
+    }
+
+    // ---- slots ----
+
+    fn slot(&mut self, index: u32) -> Option<&mut Connection> {
+        self.slots.get_mut(index as usize)?.connection.as_deref_mut()
+    }
+
+    fn slot_of(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.slot(id.index).filter(|connection| connection.id == id)
+    }
+
+    fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        self.slots.get(id.index as usize)?.connection.as_deref().filter(|connection| connection.id == id)
+    }
+
+    fn insert(&mut self, handle: ConnectionHandle, quic: quinn_proto::Connection) -> u32 {
+        let index = index(handle);
+        if self.slots.len() <= handle.0 {
+            self.slots.resize_with(handle.0 + 1, Slot::default);
+        }
+        let slot = &mut self.slots[handle.0];
+        let id = ConnectionId { index, generation: slot.generation };
+        slot.connection = Some(Box::new(Connection::new(id, handle, quic, Arc::clone(&self.config))));
+        self.live += 1;
+        index
+    }
+
+    /// Do something with a connection, and then whatever follows from it
+    fn with<T>(&mut self, now: Instant, id: ConnectionId, call: impl FnOnce(&mut Connection) -> T) -> Option<T> {
+        let connection = self.slot_of(id)?;
+        let result = call(connection);
+        connection.settle(now);
+        self.collect(id.index);
+        self.touch(id.index);
+        Some(result)
+    }
+
+    /// Let a connection take in what happened
+    fn drive(&mut self, now: Instant, index: u32) {
+        if let Some(connection) = self.slot(index) {
+            connection.drive(now);
+            self.collect(index);
+            self.drive_quic(index);
+            self.touch(index);
+        }
+    }
+
+    /// Carry messages between quinn's connection and endpoint; forget a connection that is drained
+    fn drive_quic(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(connection) = &mut slot.connection else { return };
+        while let Some(event) = connection.quic.poll_endpoint_events() {
+            if let Some(event) = self.quic.handle_event(connection.handle, event) {
+                connection.quic.handle_event(event);
+            }
+        }
+        if connection.quic.is_drained() {
+            connection.say_gone();
+            self.collect(index);
+            let slot = &mut self.slots[index as usize];
+            slot.connection = None;
+            slot.generation += 1;
+            slot.armed = None;
+        }
+    }
+
+    fn collect(&mut self, index: u32) {
+        let Some(connection) = self.slots.get_mut(index as usize).and_then(|slot| slot.connection.as_deref_mut()) else { return };
+        for event in connection.events.drain(..) {
+            self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
+            self.events.push_back(event);
+        }
+    }
+
+    /// A connection may have something to send
+    fn touch(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.connection.is_some()
+            && !std::mem::replace(&mut slot.dirty, true)
+        {
+            self.dirty.push_back(index);
+        }
+    }
+
+    fn arm(&mut self, index: u32) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(deadline) = slot.connection.as_mut().and_then(|connection| connection.poll_timeout()) else { return };
+        if slot.armed.is_none_or(|armed| deadline < armed) {
+            slot.armed = Some(deadline);
+            self.timers.push(Reverse((deadline, index)));
+        }
+    }
+}
+
+fn index(handle: ConnectionHandle) -> u32 {
+    u32::try_from(handle.0).unwrap_or(u32::MAX)
+}

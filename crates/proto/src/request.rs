@@ -1,0 +1,540 @@
+//! The request that opens a session and its answer (WT §3.2, RFC 9220, RFC 9114 §4): checked once, then a type.
+
+use std::array;
+
+use bytes::{Bytes, BytesMut};
+use sfv::{BareItem, List, ListEntry, ListSerializer, Parser, StringRef};
+use thiserror::Error;
+
+use crate::qpack;
+use crate::settings::Dialect;
+
+/// Application protocols that a client offers (WT §3.3)
+const AVAILABLE_PROTOCOLS: &str = "wt-available-protocols";
+
+/// A header field: its name, in lower case, and its value
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Field {
+    /// In lower case (RFC 9114 §4.2)
+    pub name: String,
+    /// Most often text, but no encoding is promised
+    pub value: Bytes,
+}
+
+impl Field {
+    /// A field; the name is put in lower case
+    pub fn new(name: impl Into<String>, value: impl Into<Bytes>) -> Self {
+        let mut name = name.into();
+        name.make_ascii_lowercase();
+        Self { name, value: value.into() }
+    }
+
+    /// Whether HTTP/3 permits this field: names and values of allowed characters, and none that is about a connection
+    /// of HTTP/1.1 (RFC 9114 §4.2)
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let is_allowed = match self.name.as_str() {
+            "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => false,
+            "te" => self.value == "trailers",
+            name => is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()),
+        };
+        // RFC 9110 §5.5; bytes from 0x80 on are of an unknown encoding, but allowed
+        is_allowed && self.value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
+    }
+}
+
+impl From<(&str, &str)> for Field {
+    fn from((name, value): (&str, &str)) -> Self {
+        Self::new(name, Bytes::copy_from_slice(value.as_bytes()))
+    }
+}
+
+/// What a client asks for when it opens a session
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Request {
+    /// Host and port, as in the URL
+    pub authority: String,
+    /// Path and query, as in the URL; begins with `/`
+    pub path: String,
+    /// All but the pseudo-headers
+    pub headers: Vec<Field>,
+    /// The application protocols that the client offers, the one it likes best first (WT §3.3)
+    pub subprotocols: Vec<String>,
+}
+
+/// A server's answer
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Response {
+    /// Three digits; any 2xx opens the session
+    pub status: u16,
+    /// All but the pseudo-header
+    pub headers: Vec<Field>,
+}
+
+/// A well-formed request
+#[derive(PartialEq, Eq, Debug)]
+pub(crate) enum Inbound {
+    WebTransport(Request),
+    /// Plain HTTP, or another `:protocol`; a CONNECT without `:protocol` has no path, and then it is empty
+    Other {
+        method: String,
+        protocol: Option<String>,
+        path: String,
+    },
+}
+
+/// A message that breaks a rule of HTTP: its stream ends with H3_MESSAGE_ERROR (RFC 9114 §4.1.2)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+#[error("malformed message: {0}")]
+pub(crate) struct Malformed(&'static str);
+
+/// A request from its field section
+pub(crate) fn decode_request(fields: Vec<(Bytes, Bytes)>) -> Result<Inbound, Malformed> {
+    let ([method, scheme, authority, path, protocol], headers) =
+        split(fields, [":method", ":scheme", ":authority", ":path", ":protocol"])?;
+    let method = method.filter(|method| is_token(method)).ok_or(Malformed("no valid :method"))?;
+    if protocol.is_some() && method != "CONNECT" {
+        return Err(Malformed(":protocol without CONNECT")); // RFC 8441 §4
+    }
+    if protocol.is_none() && method == "CONNECT" {
+        return match (scheme, authority, path) {
+            (None, Some(_), None) => Ok(Inbound::Other { method, protocol, path: String::new() }),
+            _ => Err(Malformed("CONNECT with :scheme or :path, or without :authority")), // RFC 9114 §4.4
+        };
+    }
+    let scheme = scheme.ok_or(Malformed("no :scheme"))?;
+    let path = path.ok_or(Malformed("no :path"))?;
+    let host = headers.iter().find(|field| field.name == "host").map(|field| &field.value);
+    match (&authority, host) {
+        (Some(authority), Some(host)) if authority != host => return Err(Malformed("host is not :authority")),
+        (None, None) => return Err(Malformed("neither :authority nor host")),
+        (None, _) if protocol.is_some() => return Err(Malformed("no :authority")), // RFC 8441 §4
+        _ => {}
+    }
+    // RFC 9114 §4.3.1
+    if !(path.starts_with('/') || method == "OPTIONS" && path == "*") {
+        return Err(Malformed(":path does not begin with /"));
+    }
+    match (protocol, authority) {
+        // Either token, whatever the version: Safari has been seen to send both (WT §2.1.2)
+        (Some(protocol), Some(authority)) if matches!(protocol.as_str(), "webtransport" | "webtransport-h3") => {
+            if scheme != "https" {
+                return Err(Malformed(":scheme is not https")); // WT §3.2
+            }
+            if authority.is_empty() || authority.contains('@') {
+                return Err(Malformed(":authority is not a host")); // RFC 9114 §4.3.1
+            }
+            let subprotocols = available_protocols(&headers);
+            Ok(Inbound::WebTransport(Request { authority, path, headers, subprotocols }))
+        }
+        (protocol, _) => Ok(Inbound::Other { method, protocol, path }),
+    }
+}
+
+/// A response, be it final or 1xx, from its field section
+pub(crate) fn decode_response(fields: Vec<(Bytes, Bytes)>) -> Result<Response, Malformed> {
+    let ([status], headers) = split(fields, [":status"])?;
+    let status = status
+        .filter(|status| status.len() == 3 && status.bytes().all(|byte| byte.is_ascii_digit()))
+        .and_then(|status| status.parse().ok())
+        .filter(|&status| status >= 100) // RFC 9110 §15
+        .ok_or(Malformed("no valid :status"))?;
+    Ok(Response { status, headers })
+}
+
+impl Request {
+    /// Append the field section that asks for a session in this version's words
+    pub(crate) fn encode(&self, dialect: Dialect, out: &mut BytesMut) {
+        let protocol = if dialect == Dialect::Draft16 { "webtransport-h3" } else { "webtransport" };
+        let pseudo = [
+            (":method", "CONNECT"),
+            (":scheme", "https"),
+            (":authority", &self.authority),
+            (":path", &self.path),
+            (":protocol", protocol),
+        ];
+        let version = (dialect == Dialect::Draft02).then_some(("sec-webtransport-http3-draft02", "1"));
+        let mut subprotocols = ListSerializer::new();
+        for name in self.subprotocols.iter().filter_map(|name| StringRef::from_str(name).ok()) {
+            subprotocols.bare_item(name);
+        }
+        let subprotocols = subprotocols.finish();
+        let subprotocols = subprotocols.as_deref().map(|list| (AVAILABLE_PROTOCOLS, list));
+        encode(pseudo.into_iter().chain(version).chain(subprotocols), &self.headers, out);
+    }
+}
+
+impl Response {
+    /// An answer without headers
+    #[must_use]
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new() }
+    }
+
+    /// Whether it opens the session (WT §3.2)
+    #[must_use]
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// Append the field section in this version's words
+    pub(crate) fn encode(&self, dialect: Dialect, out: &mut BytesMut) {
+        let status = format!("{:03}", self.status);
+        let version = (dialect == Dialect::Draft02 && self.is_success()).then_some(("sec-webtransport-http3-draft", "draft02"));
+        encode([(":status", status.as_str())].into_iter().chain(version), &self.headers, out);
+    }
+}
+
+fn encode<'a>(first: impl Iterator<Item = (&'a str, &'a str)>, headers: &'a [Field], out: &mut BytesMut) {
+    let first = first.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+    let headers = headers.iter().map(|field| (field.name.as_bytes(), &field.value[..]));
+    qpack::encode(first.chain(headers), out);
+}
+
+/// Pseudo-headers, in the order of `known`, and headers (RFC 9114 §4.2, §4.3)
+fn split<const N: usize>(fields: Vec<(Bytes, Bytes)>, known: [&str; N]) -> Result<([Option<String>; N], Vec<Field>), Malformed> {
+    let mut pseudo = array::from_fn(|_| None);
+    let mut headers = Vec::new();
+    for (name, value) in fields {
+        let name = String::from_utf8(name.into()).map_err(|_| Malformed("field name is not a token"))?;
+        if !name.starts_with(':') {
+            headers.push(Some(Field { name, value }).filter(Field::is_valid).ok_or(Malformed("field is not valid"))?);
+            continue;
+        }
+        let index = known.iter().position(|&known| known == name).ok_or(Malformed("unknown pseudo-header"))?;
+        if !headers.is_empty() {
+            return Err(Malformed("pseudo-header after a header"));
+        }
+        let value = String::from_utf8(value.into())
+            .ok()
+            .filter(|value| value.bytes().all(|byte| byte.is_ascii_graphic()))
+            .ok_or(Malformed("pseudo-header is not visible ASCII"))?;
+        if pseudo[index].replace(value).is_some() {
+            return Err(Malformed("pseudo-header is repeated"));
+        }
+    }
+    Ok((pseudo, headers))
+}
+
+/// WT §3.3: strings and nothing else, or the whole field counts as absent; parameters mean nothing
+fn available_protocols(headers: &[Field]) -> Vec<String> {
+    let lines: Vec<&[u8]> =
+        headers.iter().filter(|field| field.name == AVAILABLE_PROTOCOLS).map(|field| &field.value[..]).collect();
+    let members = Parser::new(&lines.join(&b", "[..])).parse::<List>().unwrap_or_default();
+    let string = |member| match member {
+        ListEntry::Item(item) => match item.bare_item {
+            BareItem::String(string) => Some(string.into()),
+            _ => None,
+        },
+        ListEntry::InnerList(_) => None,
+    };
+    members.into_iter().map(string).collect::<Option<_>>().unwrap_or_default()
+}
+
+/// RFC 9110 §5.6.2
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Fields<'a> = Vec<(&'a str, &'a str)>;
+
+    fn fields(fields: &[(&str, &str)]) -> Vec<(Bytes, Bytes)> {
+        let bytes = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+        fields.iter().map(|(name, value)| (bytes(name), bytes(value))).collect()
+    }
+
+    fn decode(request: &[(&str, &str)]) -> Result<Inbound, Malformed> {
+        decode_request(fields(request))
+    }
+
+    /// A request for a session, with so many of its fields replaced or, if the value is empty, left out
+    fn connect<'a>(changes: &[(&'a str, &'a str)]) -> Fields<'a> {
+        let mut request: Fields<'a> = vec![
+            (":method", "CONNECT"),
+            (":scheme", "https"),
+            (":authority", "example.com"),
+            (":path", "/chat"),
+            (":protocol", "webtransport"),
+        ];
+        for &(name, value) in changes {
+            match request.iter().position(|field| field.0 == name) {
+                Some(index) if value.is_empty() => drop(request.remove(index)),
+                Some(index) => request[index].1 = value,
+                None => request.push((name, value)),
+            }
+        }
+        request
+    }
+
+    fn accepted(request: &[(&str, &str)]) -> Request {
+        match decode(request) {
+            Ok(Inbound::WebTransport(request)) => request,
+            other => panic!("{request:?} gave {other:?}"),
+        }
+    }
+
+    fn assert_malformed(request: &[(&str, &str)]) {
+        assert!(decode(request).is_err(), "{request:?} gave {:?}", decode(request));
+    }
+
+    fn sample() -> Request {
+        Request {
+            authority: "example.com:4433".into(),
+            path: "/chat?room=1".into(),
+            headers: vec![Field::new("Origin", "https://example.com"), Field::from(("x-y", "z"))],
+            subprotocols: vec!["a b".into(), "\"quoted\"\\".into()],
+        }
+    }
+
+    fn section(encode: impl FnOnce(&mut BytesMut)) -> Vec<(Bytes, Bytes)> {
+        let mut block = BytesMut::new();
+        encode(&mut block);
+        qpack::decode(&block, u64::MAX).unwrap()
+    }
+
+    #[test]
+    fn requests_round_trip_in_every_version() {
+        for (dialect, token, added) in [
+            (Dialect::Draft02, "webtransport", Some(("sec-webtransport-http3-draft02", "1"))),
+            (Dialect::Draft07, "webtransport", None),
+            (Dialect::Draft14, "webtransport", None),
+            (Dialect::Draft16, "webtransport-h3", None),
+        ] {
+            let request = sample();
+            let section = section(|out| request.encode(dialect, out));
+            let mut expected = vec![
+                (":method", "CONNECT"),
+                (":scheme", "https"),
+                (":authority", "example.com:4433"),
+                (":path", "/chat?room=1"),
+                (":protocol", token),
+            ];
+            expected.extend(added);
+            expected.push(("wt-available-protocols", r#""a b", "\"quoted\"\\""#));
+            expected.extend([("origin", "https://example.com"), ("x-y", "z")]);
+            assert_eq!(section, fields(&expected));
+            let Ok(Inbound::WebTransport(read)) = decode_request(section) else { panic!("not a request of ours") };
+            assert_eq!(read.authority, request.authority);
+            assert_eq!(read.path, request.path);
+            assert_eq!(read.subprotocols, request.subprotocols);
+            assert!(read.headers.ends_with(&request.headers));
+        }
+    }
+
+    #[test]
+    fn responses_round_trip_in_every_version() {
+        let draft = Field::new("sec-webtransport-http3-draft", "draft02");
+        for dialect in [Dialect::Draft02, Dialect::Draft07, Dialect::Draft14, Dialect::Draft16] {
+            for status in [100, 200, 204, 299, 302, 404, 405, 599] {
+                let response = Response { status, headers: vec![Field::new("server", "x")] };
+                let read = decode_response(section(|out| response.encode(dialect, out))).unwrap();
+                assert_eq!(read.status, status);
+                assert_eq!(read.headers.last(), response.headers.last());
+                let is_marked = read.headers.contains(&draft);
+                assert_eq!(is_marked, dialect == Dialect::Draft02 && (200..300).contains(&status));
+            }
+        }
+        assert!(Response::new(200).is_success() && Response::new(299).is_success());
+        assert!(!Response::new(199).is_success() && !Response::new(300).is_success());
+    }
+
+    /// Safari sends either, whatever was negotiated
+    #[test]
+    fn both_tokens_are_ours_and_others_are_not() {
+        for token in ["webtransport", "webtransport-h3"] {
+            assert_eq!(accepted(&connect(&[(":protocol", token)])).path, "/chat");
+        }
+        for token in ["websocket", "connect-udp", "WebTransport"] {
+            assert_eq!(
+                decode(&connect(&[(":protocol", token)])),
+                Ok(Inbound::Other { method: "CONNECT".into(), protocol: Some(token.into()), path: "/chat".into() })
+            );
+        }
+    }
+
+    #[test]
+    fn browsers_requests_are_accepted() {
+        let chromium = [
+            (":scheme", "https"),
+            (":method", "CONNECT"),
+            (":authority", "127.0.0.1:4433"),
+            (":path", "/"),
+            (":protocol", "webtransport"),
+            ("sec-webtransport-http3-draft02", "1"),
+            ("origin", "http://localhost:8000"),
+            ("wt-available-protocols", r#""a", "b""#),
+        ];
+        assert_eq!(accepted(&chromium).subprotocols, ["a", "b"]);
+        let firefox = [
+            ("user-agent", "Mozilla/5.0"),
+            ("accept", "*/*"),
+            ("accept-language", "en-US,en;q=0.5"),
+            ("accept-encoding", "gzip, deflate, br, zstd"),
+            ("origin", "null"),
+            ("sec-fetch-dest", "webtransport"),
+            ("sec-fetch-mode", "no-cors"),
+            ("priority", "u=4"),
+            ("pragma", "no-cache"),
+            ("cache-control", "no-cache"),
+        ];
+        assert_eq!(accepted(&connect(&firefox)).headers.len(), firefox.len());
+    }
+
+    /// RFC 8441 §4, RFC 9220, WT §3.2
+    #[test]
+    fn every_pseudo_header_of_extended_connect_is_needed() {
+        for name in [":method", ":scheme", ":authority", ":path"] {
+            assert_malformed(&connect(&[(name, "")]));
+        }
+        for (name, value) in [
+            (":scheme", "http"),
+            (":path", "chat"),
+            (":path", "*"),
+            (":path", "/a b"),
+            (":path", "/é"),
+            (":authority", "user@example.com"),
+            (":method", "GET"),
+            (":method", "CON NECT"),
+        ] {
+            assert_malformed(&connect(&[(name, value)]));
+        }
+        let mut empty = connect(&[]);
+        empty[2].1 = "";
+        assert_malformed(&empty);
+        assert_malformed(&connect(&[(":authority", ""), ("host", "example.com")]));
+    }
+
+    /// RFC 9114 §4.3
+    #[test]
+    fn pseudo_headers_come_first_and_once_and_are_known() {
+        let mut late = connect(&[(":path", ""), ("origin", "null")]);
+        late.push((":path", "/"));
+        assert_malformed(&late);
+        for name in [":method", ":scheme", ":authority", ":path", ":protocol"] {
+            let mut twice = connect(&[]);
+            twice.push(*twice.iter().find(|field| field.0 == name).unwrap());
+            assert_malformed(&twice);
+        }
+        for name in [":status", ":unknown", ":", ":Path"] {
+            assert_malformed(&connect(&[(name, "200")]));
+        }
+        assert_malformed(&[]);
+    }
+
+    /// RFC 9114 §4.2, §10.3
+    #[test]
+    fn fields_that_http3_does_not_permit_are_malformed() {
+        for (name, value) in [
+            ("Origin", "null"),
+            ("", "x"),
+            ("a b", "x"),
+            ("a:b", "x"),
+            ("é", "x"),
+            ("connection", "close"),
+            ("keep-alive", "1"),
+            ("proxy-connection", "x"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("te", "gzip"),
+            ("x", "a\r\nb: c"),
+            ("x", "a\0"),
+            ("x", "\x7f"),
+        ] {
+            let mut request = connect(&[]);
+            request.push((name, value));
+            assert_malformed(&request);
+            let response = [(":status", "200"), (name, value)];
+            assert!(decode_response(fields(&response)).is_err(), "{response:?}");
+        }
+        for (name, value) in [("te", "trailers"), ("x", ""), ("x", "\té"), ("!#$%&'*+-.^_`|~09az", "x")] {
+            let mut request = connect(&[]);
+            request.push((name, value));
+            assert_eq!(accepted(&request).headers, [Field::from((name, value))]);
+        }
+    }
+
+    /// RFC 9114 §4.3.1, §4.4
+    #[test]
+    fn plain_http_is_told_from_what_is_malformed() {
+        let other = |method: &str, path: &str| Ok(Inbound::Other { method: method.into(), protocol: None, path: path.into() });
+        let get = connect(&[(":protocol", ""), (":method", "GET")]);
+        assert_eq!(decode(&get), other("GET", "/chat"));
+        assert_eq!(decode(&connect(&[(":protocol", ""), (":method", "OPTIONS"), (":path", "*")])), other("OPTIONS", "*"));
+        let host = [(":protocol", ""), (":method", "GET"), (":authority", ""), ("host", "example.com")];
+        assert_eq!(decode(&connect(&host)), other("GET", "/chat"));
+        assert_malformed(&connect(&host[..3]));
+        assert_eq!(decode(&[(":method", "CONNECT"), (":authority", "example.com:443")]), other("CONNECT", ""));
+        assert_malformed(&connect(&[(":protocol", "")]));
+        assert_malformed(&[(":method", "CONNECT")]);
+    }
+
+    /// RFC 9114 §4.3.1
+    #[test]
+    fn host_must_agree_with_the_authority() {
+        assert_malformed(&connect(&[("host", "example.org")]));
+        assert_eq!(accepted(&connect(&[("host", "example.com")])).authority, "example.com");
+    }
+
+    /// WT §3.3
+    #[test]
+    fn subprotocols_are_strings_or_the_field_is_ignored() {
+        let offered = |lines: &[&str]| {
+            let mut request = connect(&[]);
+            request.extend(lines.iter().map(|&line| (AVAILABLE_PROTOCOLS, line)));
+            accepted(&request).subprotocols
+        };
+        assert_eq!(offered(&[r#""a", "b""#]), ["a", "b"]);
+        assert_eq!(offered(&[r#""a";q=1,"b""#]), ["a", "b"]);
+        assert_eq!(offered(&[r#""a""#, r#""b", "c""#]), ["a", "b", "c"]);
+        assert_eq!(offered(&[r#""""#]), [""]);
+        for line in [r#"a, "b""#, r#""a", 1"#, r#""a", ("b")"#, r#""a","#, r#""a"#, "", "é"] {
+            assert_eq!(offered(&[line]), [""; 0], "{line}");
+        }
+        assert_eq!(offered(&[r#""a""#, "b"]), [""; 0]);
+        assert_eq!(offered(&[]), [""; 0]);
+    }
+
+    /// sf-string has no way to say it, so it is not offered
+    #[test]
+    fn subprotocols_that_are_not_ascii_are_not_offered() {
+        let offer = |subprotocols: &[&str]| {
+            let request = Request { subprotocols: subprotocols.iter().map(|&name| name.into()).collect(), ..sample() };
+            accepted_section(section(|out| request.encode(Dialect::Draft16, out)))
+        };
+        assert_eq!(offer(&["é", "a"]).subprotocols, ["a"]);
+        assert!(offer(&["é"]).headers.iter().all(|field| field.name != AVAILABLE_PROTOCOLS));
+    }
+
+    fn accepted_section(section: Vec<(Bytes, Bytes)>) -> Request {
+        match decode_request(section) {
+            Ok(Inbound::WebTransport(request)) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// RFC 9114 §4.3.2
+    #[test]
+    fn a_response_has_one_status_of_three_digits() {
+        let decode = |response: &[(&str, &str)]| decode_response(fields(response));
+        assert_eq!(decode(&[(":status", "200")]), Ok(Response::new(200)));
+        assert_eq!(decode(&[(":status", "103")]), Ok(Response::new(103)));
+        for response in [
+            &[][..],
+            &[(":status", "20")],
+            &[(":status", "2000")],
+            &[(":status", "+20")],
+            &[(":status", "abc")],
+            &[(":status", "099")],
+            &[(":status", "")],
+            &[(":status", "200"), (":status", "200")],
+            &[(":status", "200"), (":path", "/")],
+            &[("server", "x"), (":status", "200")],
+        ] {
+            assert!(decode(response).is_err(), "{response:?}");
+        }
+    }
+}

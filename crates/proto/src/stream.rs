@@ -1,0 +1,169 @@
+//! One WebTransport stream: what waits to be sent, and how each half ends.
+//!
+//! ```text
+//! sending:   Open ──finish──▶ Finishing ──all acknowledged──▶ Done
+//!             │ ╲                 │
+//!             │  ╲──STOP_SENDING──┴─▶ Stopped ──reset──▶ Done
+//!             └──reset──▶ (held while the header is young) ──▶ Done
+//! receiving: Open ──FIN read, reset read, stop──▶ Done
+//!             └──session over, FIN here──▶ Tail ──read to the end──▶ Done
+//! ```
+//!
+//! A reset must not overtake the stream's header, or the peer never learns whose stream died. RESET_STREAM_AT is made
+//! for that (WT §4.4), but quinn does not have it; until then a reset, and the FIN of an empty stream, wait here until
+//! the header has very likely arrived.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{Dir, SendStream, StreamId, VarInt, WriteError};
+
+use crate::varint;
+
+/// First bytes of a unidirectional stream (WT §4.2)
+pub(crate) const UNI_TYPE: u64 = 0x54;
+/// First bytes of a bidirectional stream (WT §4.3)
+pub(crate) const BI_SIGNAL: u64 = 0x41;
+
+/// What peers commonly announce (RFC 9000 §18.2)
+const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
+
+/// However long a round trip is, a reset waits no longer than this for the header
+const LONGEST_HOLD: Duration = Duration::from_secs(1);
+
+/// What `read` found
+#[derive(Debug, PartialEq, Eq)]
+pub enum Read {
+    /// At least one byte
+    Chunk(Bytes),
+    /// Nothing yet: `StreamReadable` tells when
+    Blocked,
+    /// The peer's FIN, once all before it was read
+    Finished,
+    /// The peer's reset, with the application's code if it was one (WT §4.4)
+    Reset(Option<u32>),
+    /// No such stream any more: it was stopped, read to its end, or its session is over
+    Closed,
+}
+
+/// A stream that belongs to a session
+#[derive(Debug)]
+pub(crate) struct Stream {
+    /// The CONNECT stream of its session
+    pub(crate) session: StreamId,
+    pub(crate) send: Option<SendHalf>,
+    pub(crate) recv: Option<RecvHalf>,
+}
+
+impl Stream {
+    pub(crate) fn local(session: StreamId, dir: Dir, now: Instant) -> Self {
+        let mut send = SendHalf::default();
+        let mut header = BytesMut::new();
+        varint::encode(if dir == Dir::Bi { BI_SIGNAL } else { UNI_TYPE }, &mut header);
+        varint::encode(VarInt::from(session).into_inner(), &mut header);
+        send.header_left = header.len();
+        send.opened = Some(now);
+        send.queue.push_back(header.freeze());
+        Self { session, send: Some(send), recv: (dir == Dir::Bi).then(RecvHalf::default) }
+    }
+
+    pub(crate) fn remote(session: StreamId, dir: Dir) -> Self {
+        Self { session, send: (dir == Dir::Bi).then(SendHalf::default), recv: Some(RecvHalf::default()) }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.send.is_none() && self.recv.is_none()
+    }
+
+    /// Whether all that was promised by `finish` has yet to be acknowledged
+    pub(crate) fn is_finishing(&self) -> bool {
+        self.send.as_ref().is_some_and(|send| send.finish && send.stopped.is_none() && send.held_reset.is_none())
+    }
+}
+
+/// Bytes on their way into QUIC, and how they end
+#[derive(Debug, Default)]
+pub(crate) struct SendHalf {
+    queue: VecDeque<Bytes>,
+    /// Bytes at the front of the queue that are ours, not the application's
+    header_left: usize,
+    /// When we sent the header; `None` where the peer opened the stream
+    opened: Option<Instant>,
+    /// The application wrote something
+    written: bool,
+    /// `finish` was called
+    pub(crate) finish: bool,
+    /// QUIC knows of the FIN
+    fin_sent: bool,
+    /// The peer's STOP_SENDING
+    pub(crate) stopped: Option<VarInt>,
+    /// The application was told of it
+    pub(crate) stop_told: bool,
+    /// A reset that waits for the header to arrive
+    pub(crate) held_reset: Option<VarInt>,
+}
+
+impl SendHalf {
+    pub(crate) fn push(&mut self, data: Bytes) {
+        if !data.is_empty() && !self.finish && self.held_reset.is_none() {
+            self.written = true;
+            self.queue.push_back(data);
+        }
+    }
+
+    /// Give QUIC what it takes; returns how many bytes of the application that was
+    pub(crate) fn feed(&mut self, mut quic: SendStream<'_>, now: Instant, rtt: Duration) -> usize {
+        let mut taken = 0;
+        while !self.queue.is_empty() {
+            match quic.write_chunks(self.queue.make_contiguous()) {
+                Ok(written) => {
+                    self.queue.drain(..written.chunks);
+                    taken += written.bytes;
+                }
+                Err(WriteError::Blocked) => break,
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => self.queue.clear(),
+            }
+        }
+        let header = taken.min(self.header_left);
+        self.header_left -= header;
+        if self.finish && !self.fin_sent && self.queue.is_empty() && self.fin_hold(now, rtt).is_none() {
+            // It fails only where the peer stopped the stream, which its own event tells
+            let _ = quic.finish();
+            self.fin_sent = true;
+        }
+        taken - header
+    }
+
+    /// Until when the FIN of a stream without data waits: Firefox closes the connection when it comes with the header
+    pub(crate) fn fin_hold(&self, now: Instant, rtt: Duration) -> Option<Instant> {
+        let until = self.opened? + rtt.min(LONGEST_HOLD);
+        (!self.written && now < until).then_some(until)
+    }
+
+    /// Until when a reset waits, so that the header arrives first, even if its packet is lost once: QUIC notices that
+    /// after about three round trips and the peer's `max_ack_delay` (RFC 9002 §6.2.1), and the second one travels too
+    pub(crate) fn reset_hold(&self, now: Instant, rtt: Duration) -> Option<Instant> {
+        let until = self.opened? + (4 * rtt + 2 * MAX_ACK_DELAY).min(LONGEST_HOLD);
+        (now < until).then_some(until)
+    }
+
+    /// Forget all but the header; returns how many bytes of the application that were
+    pub(crate) fn clear(&mut self) -> usize {
+        let queued: usize = self.queue.iter().map(Bytes::len).sum();
+        let keep = usize::from(self.header_left > 0);
+        self.queue.truncate(keep);
+        queued - self.header_left
+    }
+}
+
+/// What the peer sends
+#[derive(Debug, Default)]
+pub(crate) struct RecvHalf {
+    /// A reset that may be the first sign of the session's end; it speaks once the session had its chance to
+    pub(crate) held_reset: Option<VarInt>,
+    /// `held_reset` had its chance
+    pub(crate) held_expired: bool,
+    /// The session is over, but all of this stream was here: its last bytes
+    pub(crate) tail: Option<VecDeque<Bytes>>,
+}

@@ -1,0 +1,201 @@
+//! Streams carry their bytes to the right session, whole, and end as they were ended.
+
+mod sim;
+
+use std::time::Duration;
+
+use sim::{Net, Pair, Side};
+use webtransport_proto::{Dir, Event, Read};
+
+fn noise(len: usize) -> Vec<u8> {
+    (0..len).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+#[test]
+fn bytes_arrive_whole_over_a_bad_network() {
+    for seed in 0..40 {
+        let mut pair = Pair::new(Net { seed, loss: 50, reorder: 100, duplicate: 50, ..Net::default() });
+        let (client, server) = pair.connect();
+        for (side, other, session) in [(Side::Client, Side::Server, client), (Side::Server, Side::Client, server)] {
+            for dir in [Dir::Uni, Dir::Bi] {
+                let data = noise(100_000);
+                let stream = pair.open(side, session, dir);
+                pair.write(side, stream, &data);
+                pair.finish(side, stream);
+                let accepted = pair.accept(other);
+                assert_eq!(accepted.dir(), dir);
+                let (read, end) = pair.read(other, accepted);
+                assert_eq!((read == data, end), (true, Read::Finished), "seed {seed}");
+                pair.event(side, "acknowledged", |event| matches!(event, Event::StreamFinished { .. }).then_some(()));
+            }
+        }
+    }
+}
+
+#[test]
+fn an_echo_comes_back_on_the_same_stream() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Bi);
+    pair.write(Side::Client, stream, b"ping");
+    pair.finish(Side::Client, stream);
+    let accepted = pair.accept(Side::Server);
+    assert_eq!(pair.read(Side::Server, accepted), (b"ping".to_vec(), Read::Finished));
+    pair.write(Side::Server, accepted, b"pong");
+    pair.finish(Side::Server, accepted);
+    assert_eq!(pair.read(Side::Client, stream), (b"pong".to_vec(), Read::Finished));
+    assert_eq!(pair.read_now(Side::Client, stream), Read::Closed);
+}
+
+#[test]
+fn an_open_alone_reaches_the_peer() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let uni = pair.open(Side::Client, client, Dir::Uni);
+    assert_eq!(pair.accept(Side::Server).as_u64(), uni.as_u64());
+    let bi = pair.open(Side::Client, client, Dir::Bi);
+    assert_eq!(pair.accept(Side::Server).as_u64(), bi.as_u64());
+}
+
+#[test]
+fn a_reset_alone_reaches_the_peer_even_if_the_header_is_lost_once() {
+    for lost in [false, true] {
+        let mut pair = Pair::new(Net::default());
+        let (client, _) = pair.connect();
+        pair.sim.run(Duration::from_secs(1));
+        let stream = pair.open(Side::Client, client, Dir::Uni);
+        let now = pair.now();
+        pair.sim.client.reset(now, stream, 42);
+        pair.sim.blackhole = lost;
+        pair.sim.flush();
+        pair.sim.blackhole = false;
+        let accepted = pair.accept(Side::Server);
+        assert_eq!(pair.read(Side::Server, accepted), (vec![], Read::Reset(Some(42))));
+    }
+}
+
+#[test]
+fn a_stop_alone_reaches_the_peer() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Bi);
+    let now = pair.now();
+    pair.sim.client.stop(now, stream, 5);
+    let accepted = pair.accept(Side::Server);
+    let code = pair.event(Side::Server, "stopped", |event| match event {
+        Event::StreamStopped { stream, code } if *stream == accepted => Some(*code),
+        _ => None,
+    });
+    assert_eq!(code, Some(5));
+}
+
+#[test]
+fn codes_arrive_unchanged() {
+    for code in [0, 1, 29, 30, 31, 255, 256, u32::MAX] {
+        let mut pair = Pair::new(Net::default());
+        let (_, server) = pair.connect();
+        let stream = pair.open(Side::Server, server, Dir::Bi);
+        pair.write(Side::Server, stream, b"x");
+        let accepted = pair.accept(Side::Client);
+        let now = pair.now();
+        pair.sim.client.stop(now, accepted, code);
+        pair.sim.client.reset(now, accepted, code);
+        let stopped = pair.event(Side::Server, "stopped", |event| match event {
+            Event::StreamStopped { code, .. } => Some(*code),
+            _ => None,
+        });
+        assert_eq!(stopped, Some(code));
+        assert_eq!(pair.read(Side::Server, stream).1, Read::Reset(Some(code)));
+    }
+}
+
+#[test]
+fn stop_is_answered_by_a_reset_with_its_code_or_the_applications() {
+    for own in [None, Some(9)] {
+        let mut pair = Pair::new(Net::default());
+        let (client, _) = pair.connect();
+        let stream = pair.open(Side::Client, client, Dir::Bi);
+        pair.write(Side::Client, stream, b"x");
+        let accepted = pair.accept(Side::Server);
+        let now = pair.now();
+        pair.sim.server.stop(now, accepted, 3);
+        pair.event(Side::Client, "stopped", |event| matches!(event, Event::StreamStopped { .. }).then_some(()));
+        if let Some(code) = own {
+            let now = pair.now();
+            pair.sim.client.reset(now, stream, code);
+        }
+        // The sending half is gone either way, so that nothing of it keeps a session's close waiting
+        pair.close(Side::Client, client, 0, "");
+        pair.closed(Side::Server);
+    }
+}
+
+#[test]
+fn check_reset_sees_a_reset_behind_unread_bytes() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, stream, &noise(5000));
+    let accepted = pair.accept(Side::Server);
+    pair.sim.run(Duration::from_secs(1));
+    let now = pair.now();
+    assert_eq!(pair.sim.server.check_reset(now, accepted), None);
+    pair.sim.client.reset(now, stream, 11);
+    let code = pair.sim.until("reset", |sim| sim.server.check_reset(sim.now, accepted));
+    assert_eq!(code, Some(11));
+    assert_eq!(pair.read_now(Side::Server, accepted), Read::Closed);
+}
+
+#[test]
+fn an_empty_stream_ends_cleanly() {
+    let mut pair = Pair::new(Net::default());
+    let (client, server) = pair.connect();
+    for (side, other, session) in [(Side::Client, Side::Server, client), (Side::Server, Side::Client, server)] {
+        let stream = pair.open(side, session, Dir::Uni);
+        pair.finish(side, stream);
+        let accepted = pair.accept(other);
+        assert_eq!(pair.read(other, accepted), (vec![], Read::Finished));
+    }
+}
+
+#[test]
+fn a_peer_that_does_not_read_holds_the_writer_back() {
+    let mut pair = Pair::new(Net { latency: Duration::from_millis(1), ..Net::default() });
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    let data = noise(20 << 20);
+    pair.write(Side::Client, stream, &data);
+    let accepted = pair.accept(Side::Server);
+    pair.sim.run(Duration::from_secs(20));
+    let mut taken = 0;
+    while pair.has_event(Side::Client, |event| {
+        if let Event::StreamWritten { bytes, .. } = event {
+            taken += bytes;
+        }
+        matches!(event, Event::StreamWritten { .. })
+    }) {}
+    assert!(taken <= 16 << 20, "{taken} bytes left although the peer reads none");
+    pair.finish(Side::Client, stream);
+    let (read, end) = pair.read(Side::Server, accepted);
+    assert_eq!((read == data, end), (true, Read::Finished));
+}
+
+#[test]
+fn streams_come_back_for_use() {
+    let mut pair = Pair::new(Net::default());
+    let (client, server) = pair.connect();
+    for round in 0..400 {
+        for (side, other, session) in [(Side::Client, Side::Server, client), (Side::Server, Side::Client, server)] {
+            let stream = pair.open(side, session, if round % 2 == 0 { Dir::Uni } else { Dir::Bi });
+            pair.write(side, stream, b"x");
+            pair.finish(side, stream);
+            let accepted = pair.accept(other);
+            pair.read(other, accepted);
+            if accepted.dir() == Dir::Bi {
+                pair.finish(other, accepted);
+                pair.read(side, stream);
+            }
+            pair.event(side, "acknowledged", |event| matches!(event, Event::StreamFinished { .. }).then_some(()));
+        }
+    }
+}
