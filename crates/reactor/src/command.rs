@@ -1,0 +1,95 @@
+//! What the application may ask of the reactor, and how it is told.
+
+use std::sync::Arc;
+
+use mio::Waker;
+use webtransport_proto::tls::ServerTls;
+use webtransport_proto::{Dir, Response, Target};
+
+use crate::shared::{Connecting, RecvStream, SendStream, Session};
+use crate::sync::{Mutex, lock};
+
+/// One wish; what it is about comes along, so that nothing is looked up
+pub(crate) enum Command {
+    Connect(Arc<Connecting>, Box<Target>),
+    CancelConnect(Arc<Connecting>),
+    AcceptSession(Arc<Session>, Response),
+    RejectSession(Arc<Session>, Response),
+    CloseSession(Arc<Session>, u32, String),
+    CloseEndpoint(u64, Vec<u8>),
+    ReloadTls(Box<ServerTls>),
+    /// Open one more stream for the session's `open`
+    Open(Arc<Session>, Dir),
+    /// Something waits in the pipe
+    Flush(Arc<SendStream>),
+    /// There is room in the pipe
+    Resume(Arc<RecvStream>),
+    Stop(Arc<RecvStream>, u32),
+    /// Datagrams wait in the session's queue
+    SendDatagrams(Arc<Session>),
+    /// Publish the session's figures anew
+    Refresh(Arc<Session>),
+}
+
+/// Commands on their way to the reactor, which sleeps in `poll` when there is nothing to do
+///
+/// Whether it sleeps is told under the same lock as the commands. So a push either comes before the reactor's last look,
+/// which then sees it, or after it, and then finds the reactor asleep and wakes it: once, however many follow.
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    waker: Waker,
+}
+
+#[derive(Default)]
+struct State {
+    commands: Vec<Command>,
+    asleep: bool,
+    /// The reactor has ended: nobody will come for what is pushed
+    over: bool,
+}
+
+impl Inbox {
+    pub(crate) fn new(waker: Waker) -> Self {
+        Self { state: Mutex::default(), waker }
+    }
+
+    /// Hand a command to the reactor; given back if the reactor has ended
+    pub(crate) fn push(&self, command: Command) -> Result<(), Command> {
+        let wake = {
+            let mut state = lock(&self.state);
+            if state.over {
+                return Err(command);
+            }
+            state.commands.push(command);
+            std::mem::take(&mut state.asleep)
+        };
+        if wake && let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake the reactor");
+        }
+        Ok(())
+    }
+
+    /// Take all commands; `into` must be empty, and its memory is used for those to come
+    pub(crate) fn take(&self, into: &mut Vec<Command>) {
+        std::mem::swap(&mut lock(&self.state).commands, into);
+    }
+
+    /// Whether the reactor may go to sleep: from now on a push wakes it
+    pub(crate) fn sleep(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.asleep = state.commands.is_empty();
+        state.asleep
+    }
+
+    /// The reactor is awake: a push need not wake it
+    pub(crate) fn awake(&self) {
+        lock(&self.state).asleep = false;
+    }
+
+    /// The reactor ends: the commands that nobody will carry out
+    pub(crate) fn end(&self) -> Vec<Command> {
+        let mut state = lock(&self.state);
+        state.over = true;
+        std::mem::take(&mut state.commands)
+    }
+}

@@ -1,0 +1,237 @@
+//! The application's end: handles that never block, may be used from any thread, and end what they stand for when dropped.
+//!
+//! A call that cannot be answered yet returns `None` and parks `token`, as the crate's documentation tells.
+
+mod session;
+mod stream;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use std::{io, mem, thread};
+
+use webtransport_proto::tls::{ClientTls, ServerTls};
+use webtransport_proto::{Config, ConfigError, ConnectError, ConnectId, Endpoint, SessionError, Target};
+
+pub use self::session::{RequestHandle, SessionHandle};
+pub use self::stream::{RecvHandle, SendHandle};
+use crate::command::Command;
+use crate::fork::Epoch;
+use crate::mailbox::Mailbox;
+use crate::reactor::Reactor;
+use crate::shared::{self, Connecting, Counts, Figures, Session};
+use crate::socket::Socket;
+use crate::sync::lock;
+
+/// Why an endpoint could not be made
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// What was asked for makes no sense
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The address cannot be bound
+    #[error("cannot bind {0}: {1}")]
+    Bind(SocketAddr, io::Error),
+    /// The system gave no socket, no thread, no file descriptor
+    #[error("cannot start: {0}")]
+    System(#[from] io::Error),
+}
+
+/// Why a request could not be answered
+#[derive(Debug, thiserror::Error)]
+pub enum RequestGone {
+    /// It has been answered
+    #[error("request was already answered")]
+    Answered,
+    /// The client has gone
+    #[error("client has gone: {0}")]
+    Gone(SessionError),
+}
+
+/// Why a datagram was not queued
+#[derive(Debug, thiserror::Error)]
+pub enum DatagramError {
+    /// It is longer than `max_datagram_size`
+    #[error("datagram too large: {len} bytes, the limit is {max}")]
+    TooLarge {
+        /// Its length, in bytes
+        len: usize,
+        /// The longest that fits now
+        max: usize,
+    },
+    /// The peer takes none
+    #[error("peer does not support datagrams")]
+    UnsupportedByPeer,
+    /// The session is over
+    #[error(transparent)]
+    Session(#[from] SessionError),
+}
+
+/// An endpoint, its thread and its connections; dropping it closes it with code 0
+pub struct EndpointHandle {
+    shared: Arc<shared::Endpoint>,
+    next_connect: AtomicU64,
+}
+
+impl EndpointHandle {
+    /// Bind `address` and serve. `[::]` serves IPv4 as well.
+    ///
+    /// # Errors
+    /// The configuration makes no sense, or the address cannot be bound.
+    pub fn server(config: Config, tls: ServerTls, address: SocketAddr) -> Result<Self, StartError> {
+        let proto = Endpoint::server(config, tls)?;
+        Self::start(proto, Socket::server(address).map_err(|error| StartError::Bind(address, error))?)
+    }
+
+    /// A client on a free port, for both families where there is IPv6
+    ///
+    /// # Errors
+    /// The configuration makes no sense, or the system gives no socket.
+    pub fn client(config: Config, tls: ClientTls) -> Result<Self, StartError> {
+        let proto = Endpoint::client(config, tls)?;
+        Self::start(proto, Socket::client()?)
+    }
+
+    fn start(proto: Endpoint, socket: Socket) -> Result<Self, StartError> {
+        let reactor = Reactor::new(proto, socket)?;
+        let shared = Arc::clone(reactor.shared());
+        thread::Builder::new().name("wt-reactor".into()).spawn(move || reactor.run())?;
+        Ok(Self { shared, next_connect: AtomicU64::new(0) })
+    }
+
+    /// Where tokens go from now on; to be called before the first is parked
+    pub fn attach(&self, mailbox: Arc<Mailbox>) {
+        if !self.is_forked() {
+            self.shared.attach(mailbox);
+        }
+    }
+
+    /// The address of the socket
+    #[must_use]
+    pub fn local_address(&self) -> SocketAddr {
+        self.shared.local_address
+    }
+
+    /// Whether it was closed, here or by the death of its thread
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.is_forked() || self.shared.is_closed()
+    }
+
+    /// How many of each the reactor keeps; a closed endpoint that has ended keeps none
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// Use this certificate for connections to come
+    pub fn reload(&self, tls: ServerTls) {
+        if !self.is_forked() {
+            self.shared.tell(Command::ReloadTls(Box::new(tls)));
+        }
+    }
+
+    /// The next request of a client. `None` and closed: no more will come.
+    #[must_use]
+    pub fn accept(&self, token: u64) -> Option<RequestHandle> {
+        if self.is_forked() {
+            return None;
+        }
+        self.shared.accept(token).map(RequestHandle::new)
+    }
+
+    /// Begin to connect
+    ///
+    /// # Errors
+    /// The endpoint is closed.
+    pub fn connect(&self, target: Target) -> Result<ConnectingHandle, ConnectError> {
+        if self.is_closed() {
+            return Err(ConnectError::Closed);
+        }
+        let id = ConnectId(self.next_connect.fetch_add(1, Ordering::Relaxed));
+        let connecting = Arc::new(Connecting::new(id, Arc::clone(&self.shared)));
+        self.shared.inbox().push(Command::Connect(Arc::clone(&connecting), Box::new(target))).map_err(|_| ConnectError::Closed)?;
+        Ok(ConnectingHandle { connecting })
+    }
+
+    /// Close every connection with `code`, which goes out as it is, and `reason`. The second time does nothing.
+    pub fn close(&self, code: u64, reason: &[u8]) {
+        if self.is_forked() {
+            return;
+        }
+        let mut woken = Vec::new();
+        if !self.shared.close(&mut woken) {
+            self.shared.tell(Command::CloseEndpoint(code, reason.to_vec()));
+        }
+        self.shared.post(&mut woken);
+    }
+
+    /// Whether all connections have ended and the socket is closed; if not, `token` is parked
+    #[must_use]
+    pub fn is_gone(&self, token: u64) -> bool {
+        self.is_forked() || self.shared.gone(token)
+    }
+
+    fn is_forked(&self) -> bool {
+        self.shared.epoch.is_over()
+    }
+}
+
+impl Drop for EndpointHandle {
+    fn drop(&mut self) {
+        if !leak_if_forked(self.shared.epoch, &self.shared) {
+            self.close(0, b"");
+        }
+    }
+}
+
+/// An attempt to connect; dropping it before it gave the session cancels it
+pub struct ConnectingHandle {
+    connecting: Arc<Connecting>,
+}
+
+impl ConnectingHandle {
+    /// The session, once
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub fn poll(&self, token: u64) -> Result<Option<SessionHandle>, ConnectError> {
+        if self.connecting.endpoint.epoch.is_over() {
+            return Err(ConnectError::Closed);
+        }
+        let result = self.connecting.poll(token).transpose()?;
+        Ok(result.map(SessionHandle::new))
+    }
+}
+
+impl Drop for ConnectingHandle {
+    fn drop(&mut self) {
+        let Connecting { endpoint, .. } = &*self.connecting;
+        if leak_if_forked(endpoint.epoch, &self.connecting) {
+            return;
+        }
+        if let Some(session) = self.connecting.unclaimed() {
+            drop(SessionHandle::new(session));
+        } else if !self.connecting.is_resolved() {
+            endpoint.tell(Command::CancelConnect(Arc::clone(&self.connecting)));
+        }
+    }
+}
+
+fn figures(session: &Session) -> Figures {
+    if session.endpoint.epoch.is_over() {
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        return Figures { rtt: Duration::ZERO, max_datagram_size: None, remote_address: nowhere };
+    }
+    *lock(&session.figures)
+}
+
+/// In a forked child what a handle shares may be half written, and must not be freed. Returns whether this is one.
+fn leak_if_forked<T>(epoch: Epoch, shared: &Arc<T>) -> bool {
+    let forked = epoch.is_over();
+    if forked {
+        mem::forget(Arc::clone(shared));
+    }
+    forked
+}

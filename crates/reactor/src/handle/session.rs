@@ -1,0 +1,300 @@
+//! Sessions, from the request on.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use webtransport_proto::{Dialect, Dir, Request, Response, SessionError};
+
+use super::{DatagramError, RecvHandle, RequestGone, SendHandle, figures, leak_if_forked};
+use crate::command::Command;
+use crate::shared::{Session, Stream};
+
+/// A client's request for a session; dropping it unanswered rejects it with 404
+pub struct RequestHandle {
+    session: Arc<Session>,
+    answered: AtomicBool,
+}
+
+impl RequestHandle {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self { session, answered: AtomicBool::new(false) }
+    }
+
+    /// What was asked for
+    #[must_use]
+    pub fn request(&self) -> &Request {
+        const NONE: &Request =
+            &Request { authority: String::new(), path: String::new(), headers: Vec::new(), subprotocols: Vec::new() };
+        self.session.request.as_ref().unwrap_or(NONE)
+    }
+
+    /// The client's address
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        figures(&self.session).remote_address
+    }
+
+    /// The version of WebTransport that both sides speak
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.session.dialect
+    }
+
+    /// Establish the session
+    ///
+    /// # Errors
+    /// It was answered before, or the client has gone.
+    pub fn accept(&self, response: Response) -> Result<SessionHandle, RequestGone> {
+        self.answer()?;
+        let session = Arc::clone(&self.session);
+        self.session.endpoint.tell(Command::AcceptSession(Arc::clone(&session), response));
+        Ok(SessionHandle::new(session))
+    }
+
+    /// Refuse it
+    ///
+    /// # Errors
+    /// It was answered before, or the client has gone.
+    pub fn reject(&self, response: Response) -> Result<(), RequestGone> {
+        self.answer()?;
+        self.session.endpoint.tell(Command::RejectSession(Arc::clone(&self.session), response));
+        Ok(())
+    }
+
+    /// Why the client is no longer there
+    #[must_use]
+    pub fn session_end(&self) -> Option<SessionError> {
+        if self.session.endpoint.epoch.is_over() { Some(SessionError::Local) } else { self.session.error() }
+    }
+
+    fn answer(&self) -> Result<(), RequestGone> {
+        if self.session.endpoint.epoch.is_over() {
+            return Err(RequestGone::Gone(SessionError::Local));
+        }
+        if self.answered.swap(true, Ordering::Relaxed) {
+            return Err(RequestGone::Answered);
+        }
+        match self.session.error() {
+            Some(error) => Err(RequestGone::Gone(error)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for RequestHandle {
+    fn drop(&mut self) {
+        if !leak_if_forked(self.session.endpoint.epoch, &self.session) && self.answer().is_ok() {
+            self.session.endpoint.tell(Command::RejectSession(Arc::clone(&self.session), Response::new(404)));
+        }
+    }
+}
+
+/// An established session; dropping it closes it with `(0, "")`
+pub struct SessionHandle {
+    session: Arc<Session>,
+}
+
+impl SessionHandle {
+    pub(super) fn new(session: Arc<Session>) -> Self {
+        Self { session }
+    }
+
+    /// Open a stream that flows both ways
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn open_bi(&self, token: u64) -> Result<Option<(SendHandle, RecvHandle)>, SessionError> {
+        Ok(self.open(Dir::Bi, token)?.and_then(both))
+    }
+
+    /// Open a stream that flows to the peer
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn open_uni(&self, token: u64) -> Result<Option<SendHandle>, SessionError> {
+        Ok(self.open(Dir::Uni, token)?.and_then(|stream| stream.send).map(SendHandle::new))
+    }
+
+    fn open(&self, dir: Dir, token: u64) -> Result<Option<Stream>, SessionError> {
+        self.check()?;
+        let (stream, ask) = self.session.open(dir, token)?;
+        if ask {
+            self.session.endpoint.tell(Command::Open(Arc::clone(&self.session), dir));
+        }
+        Ok(stream)
+    }
+
+    /// A stream of the peer that flows both ways
+    ///
+    /// # Errors
+    /// The session is over, and no stream that the peer had finished is left.
+    pub fn accept_bi(&self, token: u64) -> Result<Option<(SendHandle, RecvHandle)>, SessionError> {
+        Ok(self.accept(Dir::Bi, token)?.and_then(both))
+    }
+
+    /// A stream of the peer that flows to us
+    ///
+    /// # Errors
+    /// The session is over, and no stream that the peer had finished is left.
+    pub fn accept_uni(&self, token: u64) -> Result<Option<RecvHandle>, SessionError> {
+        Ok(self.accept(Dir::Uni, token)?.and_then(|stream| stream.recv).map(RecvHandle::new))
+    }
+
+    fn accept(&self, dir: Dir, token: u64) -> Result<Option<Stream>, SessionError> {
+        self.check()?;
+        let stream = self.session.accept(dir, token)?;
+        if let Some(recv) = stream.as_ref().and_then(|stream| stream.recv.as_ref())
+            && recv.pipe.accept().0
+        {
+            self.session.endpoint.tell(Command::Resume(Arc::clone(recv)));
+        }
+        Ok(stream)
+    }
+
+    /// Queue a datagram; false: the queue is above its high-water mark
+    ///
+    /// # Errors
+    /// It is too long, the peer takes none, or the session is over.
+    pub fn send_datagram(&self, payload: &[u8]) -> Result<bool, DatagramError> {
+        let max = self.max_datagram_size()?;
+        if payload.len() > max {
+            return Err(DatagramError::TooLarge { len: payload.len(), max });
+        }
+        let (below_mark, tell) = self.session.outgoing.push(payload);
+        if tell {
+            self.session.endpoint.tell(Command::SendDatagrams(Arc::clone(&self.session)));
+        }
+        Ok(below_mark)
+    }
+
+    /// Whether the queue of datagrams is below its high-water mark; if not, `token` is parked
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn are_datagrams_sent(&self, token: u64) -> Result<bool, SessionError> {
+        self.check()?;
+        self.end().map_or_else(|| Ok(self.session.outgoing.is_below_mark(token)), Err)
+    }
+
+    /// The next datagram of the peer
+    ///
+    /// # Errors
+    /// The session is over, and no datagram is left.
+    pub fn receive_datagram(&self, token: u64) -> Result<Option<Bytes>, SessionError> {
+        self.check()?;
+        if self.session.is_closed_locally() {
+            return Err(SessionError::Local);
+        }
+        loop {
+            // Asked first: what is there after the end is all there will be. And asked again once the token is parked, for
+            // the end may have come in between, and wakes nobody twice.
+            let over = self.session.is_over();
+            match self.session.incoming.pop(token) {
+                Some(datagram) => return Ok(Some(datagram)),
+                None if over => return Err(self.end().unwrap_or(SessionError::Local)),
+                None if self.session.is_over() => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// How many datagrams were dropped because a queue was full: on their way out, and in
+    #[must_use]
+    pub fn dropped_datagrams(&self) -> (u64, u64) {
+        if self.is_forked() {
+            return (0, 0);
+        }
+        (self.session.outgoing.dropped(), self.session.incoming.dropped())
+    }
+
+    /// The longest datagram that fits now
+    ///
+    /// # Errors
+    /// The peer takes none, or the session is over.
+    pub fn max_datagram_size(&self) -> Result<usize, DatagramError> {
+        if let Some(error) = self.end() {
+            return Err(error.into());
+        }
+        figures(&self.session).max_datagram_size.ok_or(DatagramError::UnsupportedByPeer)
+    }
+
+    /// End the session: what is finished is delivered first. From now on every call says that we closed it.
+    pub fn close(&self, code: u32, reason: &str) {
+        if self.is_forked() {
+            return;
+        }
+        let mut woken = Vec::new();
+        if self.session.close(&mut woken) {
+            let close = Command::CloseSession(Arc::clone(&self.session), code, reason.to_owned());
+            self.session.endpoint.tell(close);
+        }
+        self.session.endpoint.post(&mut woken);
+    }
+
+    /// Whether the peer has closed the CONNECT stream, or was given up on; if not, `token` is parked
+    #[must_use]
+    pub fn is_gone(&self, token: u64) -> bool {
+        self.is_forked() || self.session.is_gone(token)
+    }
+
+    /// Why the session is over
+    #[must_use]
+    pub fn end(&self) -> Option<SessionError> {
+        if self.is_forked() { Some(SessionError::Local) } else { self.session.error() }
+    }
+
+    /// The peer's address, as of the last packets
+    #[must_use]
+    pub fn remote_address(&self) -> SocketAddr {
+        figures(&self.session).remote_address
+    }
+
+    /// The smoothed round-trip time, as of the last packets
+    #[must_use]
+    pub fn rtt(&self) -> Duration {
+        figures(&self.session).rtt
+    }
+
+    /// Publish the figures anew, also if the connection is silent
+    pub fn refresh(&self) {
+        if !self.is_forked() && self.session.touch() {
+            self.session.endpoint.tell(Command::Refresh(Arc::clone(&self.session)));
+        }
+    }
+
+    /// The version of WebTransport that both sides speak
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.session.dialect
+    }
+
+    /// Client: the server's answer
+    #[must_use]
+    pub fn response(&self) -> Option<&Response> {
+        self.session.response.as_ref()
+    }
+
+    fn check(&self) -> Result<(), SessionError> {
+        if self.is_forked() { Err(SessionError::Local) } else { Ok(()) }
+    }
+
+    fn is_forked(&self) -> bool {
+        self.session.endpoint.epoch.is_over()
+    }
+}
+
+impl Drop for SessionHandle {
+    fn drop(&mut self) {
+        if !leak_if_forked(self.session.endpoint.epoch, &self.session) {
+            self.close(0, "");
+            self.session.abandon();
+        }
+    }
+}
+
+fn both(stream: Stream) -> Option<(SendHandle, RecvHandle)> {
+    Some((SendHandle::new(stream.send?), RecvHandle::new(stream.recv?)))
+}

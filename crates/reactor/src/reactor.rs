@@ -1,0 +1,442 @@
+//! The reactor: it owns the socket and the state machine, and [`turn`](Reactor::turn) does all there is to do, once.
+//!
+//! commands → receive → timers → transmit, and after each of them the events that it caused. A turn is bounded: a flood
+//! from outside does not keep commands waiting, nor does a bulk sender keep acknowledgements waiting. Nothing in a turn
+//! depends on which thread turns, and nothing is done for a connection about which there is no news.
+
+mod events;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use std::{io, mem};
+
+use bytes::Bytes;
+use mio::{Events, Poll, Token, Waker};
+use rustc_hash::{FxHashMap, FxHashSet};
+use webtransport_proto::{
+    CloseSource, ConnectError, ConnectId, ConnectionId, Endpoint, SessionError, SessionId, StreamId, Transmit,
+};
+
+use crate::command::{Command, Inbox};
+use crate::pipe::Outcome;
+use crate::shared::{self, Connecting, Counts, Figures, RecvStream, SendStream, Session};
+use crate::socket::{Received, Socket};
+use crate::sync::lock;
+
+/// Receive batches in one turn; what is left waits in the kernel until transmits and commands had their turn
+const RECEIVE_ROUNDS: usize = 4;
+
+/// Transmits in one turn, after which acknowledgements are looked for
+const TRANSMIT_ROUNDS: usize = 16;
+
+/// A datagram that fits on every path that carries QUIC, whose packets are 1 200 bytes long at least (RFC 9000 §14)
+const SMALL_DATAGRAM: usize = 1000;
+
+/// How long a closed endpoint goes on at the most: sessions that were closing already finish that, which takes them twice
+/// `Config::close_timeout` where the peer is silent, and then CONNECTION_CLOSE must get out of a socket that may block
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(7);
+
+const SOCKET: Token = Token(0);
+const WAKER: Token = Token(1);
+
+/// Everything of one endpoint
+pub(crate) struct Reactor {
+    proto: Endpoint,
+    shared: Arc<shared::Endpoint>,
+    socket: Socket,
+    poll: Poll,
+    /// The socket may have something for us; the poll tells only of changes
+    readable: bool,
+    now: Instant,
+    /// Set by `close`: when to end at the latest
+    deadline: Option<Instant>,
+
+    connecting: FxHashMap<ConnectId, Arc<Connecting>>,
+    connections: FxHashMap<ConnectionId, Vec<SessionId>>,
+    sessions: FxHashMap<SessionId, SessionEntry>,
+    streams: FxHashMap<StreamId, StreamEntry>,
+
+    /// What the socket had no room for: the rest of `outgoing` from the number of bytes on
+    blocked: Option<(Transmit, usize)>,
+    outgoing: Vec<u8>,
+    /// Sessions with datagrams to send
+    feeding: Vec<Arc<Session>>,
+    /// Streams to read at the end of the batch
+    unread: Vec<Arc<RecvStream>>,
+    /// Sessions whose figures may have changed in this turn
+    touched: Vec<Arc<Session>>,
+    /// Tokens of those who should look again
+    woken: Vec<u64>,
+
+    // Empty between uses; they keep their memory
+    ready: Events,
+    commands: Vec<Command>,
+    received: Vec<Received>,
+    chunks: Vec<Bytes>,
+
+    /// Dropped last: then the socket is closed, and the handles may say so
+    _end: End,
+}
+
+struct SessionEntry {
+    session: Arc<Session>,
+    streams: FxHashSet<StreamId>,
+    /// How many streams of each direction wait for the peer's permission
+    wanted: [usize; 2],
+}
+
+/// The halves of a stream that have not ended
+struct StreamEntry {
+    session: Arc<Session>,
+    send: Option<Arc<SendStream>>,
+    recv: Option<Arc<RecvStream>>,
+    /// It is in `unread`
+    unread: bool,
+}
+
+struct End(Arc<shared::Endpoint>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl Reactor {
+    pub(crate) fn new(proto: Endpoint, mut socket: Socket) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        socket.register(poll.registry(), SOCKET)?;
+        let inbox = Inbox::new(Waker::new(poll.registry(), WAKER)?);
+        let shared = Arc::new(shared::Endpoint::new(inbox, socket.local_address()?));
+        Ok(Self {
+            proto,
+            _end: End(Arc::clone(&shared)),
+            shared,
+            socket,
+            poll,
+            readable: true,
+            now: Instant::now(),
+            deadline: None,
+            connecting: FxHashMap::default(),
+            connections: FxHashMap::default(),
+            sessions: FxHashMap::default(),
+            streams: FxHashMap::default(),
+            blocked: None,
+            outgoing: Vec::new(),
+            feeding: Vec::new(),
+            unread: Vec::new(),
+            touched: Vec::new(),
+            woken: Vec::new(),
+            ready: Events::with_capacity(4),
+            commands: Vec::new(),
+            received: Vec::new(),
+            chunks: Vec::new(),
+        })
+    }
+
+    /// What the application's handles share with this reactor
+    pub(crate) fn shared(&self) -> &Arc<shared::Endpoint> {
+        &self.shared
+    }
+
+    /// Turn until the endpoint has ended
+    pub(crate) fn run(mut self) {
+        loop {
+            let until = self.turn(Instant::now());
+            if self.is_over() {
+                return;
+            }
+            self.wait(until);
+        }
+    }
+
+    /// Do what there is to do, and return when to come back at the latest
+    pub(crate) fn turn(&mut self, now: Instant) -> Option<Instant> {
+        self.now = now;
+        self.obey();
+        let more_to_receive = self.receive();
+        if self.proto.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
+            self.proto.handle_timeout(self.now);
+            self.events();
+        }
+        // Whoever waits can start while we encrypt
+        self.shared.post(&mut self.woken);
+        let more_to_send = self.transmit();
+        self.publish();
+        self.shared.post(&mut self.woken);
+        if more_to_receive || more_to_send {
+            return Some(self.now);
+        }
+        [self.proto.poll_timeout(), self.deadline].into_iter().flatten().min()
+    }
+
+    /// Whether there is nothing left to do, ever
+    pub(crate) fn is_over(&self) -> bool {
+        let done = self.proto.connections() == 0 && self.blocked.is_none();
+        self.deadline.is_some_and(|deadline| done || deadline <= self.now)
+    }
+
+    /// Sleep until there is something to do, or until `until`
+    pub(crate) fn wait(&mut self, until: Option<Instant>) {
+        let now = Instant::now();
+        let timeout = until.map(|until| until.saturating_duration_since(now));
+        let timeout = if timeout == Some(Duration::ZERO) || self.shared.inbox().sleep() { timeout } else { Some(Duration::ZERO) };
+        if let Err(error) = self.poll.poll(&mut self.ready, timeout)
+            && error.kind() != io::ErrorKind::Interrupted
+        {
+            tracing::error!(%error, "cannot poll");
+        }
+        self.shared.inbox().awake();
+        self.readable |= self.ready.iter().any(|event| event.token() == SOCKET && event.is_readable());
+    }
+
+    /// Carry out the application's commands
+    fn obey(&mut self) {
+        let mut commands = mem::take(&mut self.commands);
+        self.shared.inbox().take(&mut commands);
+        let any = !commands.is_empty();
+        for command in commands.drain(..) {
+            self.carry_out(command);
+        }
+        self.commands = commands;
+        if any {
+            self.events();
+            self.read_streams();
+        }
+    }
+
+    fn carry_out(&mut self, command: Command) {
+        let now = self.now;
+        match command {
+            Command::Connect(connecting, _) if self.deadline.is_some() => {
+                connecting.resolve(Err(ConnectError::Closed), &mut self.woken);
+            }
+            Command::Connect(connecting, target) => {
+                let id = connecting.id;
+                self.connecting.insert(id, connecting);
+                self.proto.connect(now, id, *target);
+            }
+            Command::CancelConnect(connecting) => {
+                if self.connecting.remove(&connecting.id).is_some() {
+                    self.proto.cancel_connect(now, connecting.id);
+                } else if let Some(session) = connecting.unclaimed() {
+                    self.proto.close_session(now, session.id, 0, "");
+                }
+            }
+            Command::AcceptSession(session, response) => {
+                if self.proto.accept_session(now, session.id, &response) {
+                    self.touch(&session);
+                } else {
+                    // Its end comes as an event, if it has not come already; this is for a client that left without a word
+                    self.events();
+                    let error = SessionError::Peer { by: CloseSource::Session, code: Some(0), reason: String::new() };
+                    self.session_gone(session.id, error);
+                }
+            }
+            Command::RejectSession(session, response) => {
+                self.proto.reject_session(now, session.id, &response);
+                self.session_gone(session.id, SessionError::Local);
+            }
+            Command::CloseSession(session, code, reason) => self.proto.close_session(now, session.id, code, &reason),
+            Command::CloseEndpoint(code, reason) => {
+                if self.deadline.is_none() {
+                    self.deadline = Some(now + CLOSE_TIMEOUT);
+                    self.proto.close(now, code, &reason);
+                }
+            }
+            Command::ReloadTls(tls) => self.proto.set_server_tls(&tls),
+            Command::Open(session, dir) => {
+                if let Some(entry) = self.sessions.get_mut(&session.id) {
+                    entry.wanted[dir as usize] += 1;
+                    self.open_streams(session.id, dir);
+                }
+            }
+            Command::Flush(send) => self.flush(&send),
+            Command::Resume(recv) => self.mark_unread(&recv),
+            Command::Stop(recv, code) => {
+                self.proto.stop(now, recv.id, code);
+                self.recv_ended(recv.id);
+            }
+            Command::SendDatagrams(session) => {
+                if self.sessions.contains_key(&session.id) {
+                    self.feeding.push(session);
+                }
+            }
+            Command::Refresh(session) => self.touched.push(session), // which the handle has marked
+        }
+    }
+
+    fn flush(&mut self, send: &Arc<SendStream>) {
+        let flushed = send.pipe.take(&mut self.chunks);
+        for chunk in self.chunks.drain(..) {
+            self.proto.write(self.now, send.id, chunk);
+        }
+        if flushed.finish {
+            self.proto.finish(self.now, send.id);
+        }
+        if let Some(code) = flushed.reset {
+            self.proto.reset(self.now, send.id, code);
+            self.send_ended(send.id);
+        }
+        self.touch(&send.session);
+    }
+
+    /// Receive what has come, within bounds; returns whether there may be more
+    fn receive(&mut self) -> bool {
+        for _ in 0..RECEIVE_ROUNDS {
+            if !self.readable {
+                return false;
+            }
+            let mut received = mem::take(&mut self.received);
+            match self.socket.receive(&mut received) {
+                Ok(more) => self.readable = more,
+                // The echo of a packet that could not be delivered, most likely. What comes next rings anew.
+                Err(error) => {
+                    tracing::debug!(%error, "cannot receive");
+                    self.readable = false;
+                }
+            }
+            self.now = Instant::now();
+            for Received { remote, local_ip, ecn, stride, mut data } in received.drain(..) {
+                while !data.is_empty() {
+                    let datagram = data.split_to(stride.min(data.len()));
+                    self.proto.handle_datagram(self.now, remote, local_ip, ecn, datagram);
+                    // Before the next one: quinn drops what it has of a stream when its reset arrives, and datagrams
+                    // when there are too many
+                    self.events();
+                }
+            }
+            self.received = received;
+            self.read_streams();
+        }
+        self.readable
+    }
+
+    /// Send what there is to send, within bounds; returns whether there may be more
+    fn transmit(&mut self) -> bool {
+        let more = self.transmit_until_blocked();
+        self.events();
+        self.read_streams();
+        if let Err(error) = self.socket.wait_writable(self.poll.registry(), SOCKET, self.blocked.is_some()) {
+            tracing::error!(%error, "cannot wait for the socket");
+        }
+        more
+    }
+
+    fn transmit_until_blocked(&mut self) -> bool {
+        for _ in 0..TRANSMIT_ROUNDS {
+            if self.blocked.is_none() {
+                let fed = self.feed_datagrams();
+                self.outgoing.clear();
+                let transmit = self.proto.poll_transmit(self.now, self.socket.max_segments(), &mut self.outgoing);
+                let Some(transmit) = transmit else {
+                    // A round that ran dry may make room for datagrams
+                    if fed || self.feed_datagrams() {
+                        continue;
+                    }
+                    return false;
+                };
+                self.blocked = Some((transmit, 0));
+            }
+            if let Some((transmit, mut sent)) = self.blocked.take()
+                && !self.socket.send(&transmit, &self.outgoing[..transmit.size], &mut sent)
+            {
+                self.blocked = Some((transmit, sent));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Hand over as many datagrams as QUIC wants now; returns whether there were any
+    fn feed_datagrams(&mut self) -> bool {
+        let mut fed = false;
+        let mut i = 0;
+        while let Some(session) = self.feeding.get(i) {
+            let room = self.proto.datagram_room(session.id);
+            let more = room == 0 || session.outgoing.take(room, &mut self.chunks, &mut self.woken);
+            let mut dropped = 0;
+            for datagram in self.chunks.drain(..) {
+                match self.proto.send_datagram(self.now, session.id, &datagram) {
+                    Ok(()) => fed = true,
+                    // The path's MTU shrank meanwhile, or the session ended
+                    Err(_) => dropped += 1,
+                }
+            }
+            if dropped > 0 {
+                session.outgoing.count_dropped(dropped);
+            }
+            if more {
+                i += 1;
+            } else {
+                self.feeding.swap_remove(i);
+            }
+        }
+        fed
+    }
+
+    /// Tell the application what happened
+    fn events(&mut self) {
+        while let Some(event) = self.proto.poll_event() {
+            self.event(event);
+        }
+    }
+
+    /// There is news of the session's connection
+    fn touch(&mut self, session: &Arc<Session>) {
+        if session.touch() {
+            self.touched.push(Arc::clone(session));
+        }
+    }
+
+    /// Write down what everybody may read
+    fn publish(&mut self) {
+        for session in self.touched.drain(..) {
+            session.untouch();
+            let id = session.id;
+            if let (Some(rtt), Some(remote_address)) = (self.proto.rtt(id), self.proto.remote_address(id)) {
+                let max_datagram_size = self.proto.max_datagram_size(id);
+                *lock(&session.figures) = Figures { rtt, max_datagram_size, remote_address };
+            }
+        }
+        self.shared.publish(Counts {
+            connections: self.proto.connections(),
+            sessions: self.sessions.len(),
+            streams: self.streams.len(),
+            connecting: self.connecting.len(),
+        });
+    }
+}
+
+/// Also when a panic unwinds: nobody waits for a reactor that is no more
+impl Drop for Reactor {
+    fn drop(&mut self) {
+        let late = self.shared.inbox().end().into_iter().filter_map(|command| match command {
+            Command::Connect(connecting, _) => Some(connecting),
+            _ => None,
+        });
+        for connecting in late.chain(self.connecting.drain().map(|(_, connecting)| connecting)) {
+            connecting.resolve(Err(ConnectError::Closed), &mut self.woken);
+        }
+        for (_, StreamEntry { session, send, recv, .. }) in self.streams.drain() {
+            let error = session.error().unwrap_or_else(lost);
+            if let Some(recv) = recv {
+                recv.pipe.fill(&mut Vec::new(), Outcome::Lost(error.clone()), &mut self.woken);
+            }
+            if let Some(send) = send {
+                send.pipe.lost(&error, &mut self.woken);
+            }
+        }
+        for (_, SessionEntry { session, .. }) in self.sessions.drain() {
+            session.end(lost(), &mut self.woken);
+            session.set_gone(&mut self.woken);
+        }
+        self.shared.publish(Counts::default());
+        self.shared.post(&mut self.woken);
+    }
+}
+
+/// The error of a session that ended without an event to say why
+fn lost() -> SessionError {
+    SessionError::Protocol("connection lost".into())
+}

@@ -1,0 +1,262 @@
+//! What the state machine tells, carried to those whom it concerns.
+
+use std::mem;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustc_hash::FxHashSet;
+use webtransport_proto::{Dialect, Dir, Event, Read, Request, Response, SessionError, SessionId, StreamId};
+
+use super::{Reactor, SMALL_DATAGRAM, SessionEntry, StreamEntry, lost};
+use crate::pipe::Outcome;
+use crate::shared::{Figures, RecvStream, SendStream, Session, Stream};
+use crate::sync::lock;
+
+impl Reactor {
+    pub(super) fn event(&mut self, event: Event) {
+        match event {
+            Event::SessionRequested { session, request, dialect, remote } => {
+                let session = self.add_session(session, dialect, Some(request), None, remote);
+                // It is known once the session is accepted, which the application does not wait for
+                lock(&session.figures).max_datagram_size.get_or_insert(SMALL_DATAGRAM);
+                self.shared.request(session, &mut self.woken);
+            }
+            Event::SessionEstablished { connect, session, response, dialect, remote } => {
+                let id = session;
+                let session = self.add_session(session, dialect, None, Some(response), remote);
+                match self.connecting.remove(&connect) {
+                    Some(connecting) => connecting.resolve(Ok(session), &mut self.woken),
+                    None => self.proto.close_session(self.now, id, 0, ""), // it was cancelled a moment ago
+                }
+            }
+            Event::ConnectFailed { connect, error } => {
+                if let Some(connecting) = self.connecting.remove(&connect) {
+                    connecting.resolve(Err(error), &mut self.woken);
+                }
+            }
+            Event::StreamOpened { session, stream } => self.stream_opened(session, stream),
+            Event::StreamReadable { stream } => {
+                if let Some(recv) = self.streams.get(&stream).and_then(|entry| entry.recv.clone()) {
+                    self.mark_unread(&recv);
+                }
+            }
+            Event::StreamWritten { stream, bytes } => {
+                if let Some(StreamEntry { send: Some(send), .. }) = self.streams.get(&stream) {
+                    send.pipe.written(bytes, &mut self.woken);
+                }
+            }
+            Event::StreamFinished { stream } => {
+                if let Some(send) = self.send_ended(stream) {
+                    send.pipe.finished(&mut self.woken);
+                    self.touch(&send.session);
+                }
+            }
+            Event::StreamStopped { stream, code } => {
+                if let Some(send) = self.send_ended(stream) {
+                    send.pipe.stopped(code, &mut self.woken);
+                }
+            }
+            Event::StreamsAvailable { connection, dir } => {
+                let sessions = self.connections.get(&connection).cloned().unwrap_or_default();
+                for session in sessions {
+                    self.open_streams(session, dir);
+                }
+            }
+            Event::DatagramReceived { session, payload } => {
+                if let Some(entry) = self.sessions.get(&session) {
+                    entry.session.incoming.push(&payload, &mut self.woken);
+                    let session = Arc::clone(&entry.session);
+                    self.touch(&session);
+                }
+            }
+            // `transmit` comes after every event, and looks
+            Event::DatagramsUnblocked { .. } => {}
+            // Nobody asks yet
+            Event::SessionDraining { .. } => {}
+            Event::SessionClosed { session, error } => self.session_closed(session, error),
+            Event::SessionGone { session } => self.session_gone(session, lost()),
+            Event::ConnectionGone { connection } => {
+                for session in self.connections.remove(&connection).unwrap_or_default() {
+                    self.session_gone(session, lost());
+                }
+            }
+        }
+    }
+
+    fn add_session(
+        &mut self,
+        id: SessionId,
+        dialect: Dialect,
+        request: Option<Request>,
+        response: Option<Response>,
+        remote_address: SocketAddr,
+    ) -> Arc<Session> {
+        let figures = Figures {
+            rtt: self.proto.rtt(id).unwrap_or_default(),
+            max_datagram_size: self.proto.max_datagram_size(id),
+            remote_address,
+        };
+        let session = Arc::new(Session::new(id, Arc::clone(&self.shared), dialect, request, response, figures));
+        let entry = SessionEntry { session: Arc::clone(&session), streams: FxHashSet::default(), wanted: [0; 2] };
+        self.sessions.insert(id, entry);
+        self.connections.entry(id.connection()).or_default().push(id);
+        session
+    }
+
+    fn add_stream(&mut self, session: &Arc<Session>, id: StreamId, stream: &Stream) {
+        if let Some(entry) = self.sessions.get_mut(&session.id) {
+            entry.streams.insert(id);
+            let (send, recv) = (stream.send.clone(), stream.recv.clone());
+            self.streams.insert(id, StreamEntry { session: Arc::clone(session), send, recv, unread: false });
+        }
+    }
+
+    fn stream_opened(&mut self, session: SessionId, id: StreamId) {
+        let Some(entry) = self.sessions.get(&session) else { return };
+        let session = Arc::clone(&entry.session);
+        let stream = Stream::peer(id, &session, session.early_bite(id.dir()));
+        self.add_stream(&session, id, &stream);
+        if let Some(recv) = &stream.recv {
+            self.mark_unread(recv);
+        }
+        session.offer(id.dir(), stream, &mut self.woken);
+    }
+
+    /// Open as many streams as are wanted and permitted
+    pub(super) fn open_streams(&mut self, session: SessionId, dir: Dir) {
+        while let Some(entry) = self.sessions.get_mut(&session)
+            && entry.wanted[dir as usize] > 0
+            && let Some(id) = self.proto.open_stream(self.now, session, dir)
+        {
+            entry.wanted[dir as usize] -= 1;
+            let session = Arc::clone(&entry.session);
+            let stream = Stream::local(id, &session);
+            self.add_stream(&session, id, &stream);
+            session.opened(dir, stream, &mut self.woken);
+        }
+    }
+
+    pub(super) fn mark_unread(&mut self, recv: &Arc<RecvStream>) {
+        if let Some(entry) = self.streams.get_mut(&recv.id)
+            && !mem::replace(&mut entry.unread, true)
+        {
+            self.unread.push(Arc::clone(recv));
+        }
+    }
+
+    /// Move what the streams that have news hold into their pipes
+    pub(super) fn read_streams(&mut self) {
+        while let Some(recv) = self.unread.pop() {
+            if let Some(entry) = self.streams.get_mut(&recv.id) {
+                entry.unread = false;
+                self.read_stream(&recv);
+                self.touch(&recv.session);
+            }
+        }
+    }
+
+    fn read_stream(&mut self, recv: &Arc<RecvStream>) {
+        while let Some(room) = recv.pipe.room() {
+            let mut outcome = self.read_chunks(recv.id, room);
+            // A reader who does not read still learns of a reset. Not so for a stream that nobody has: QUIC's count of
+            // streams, which a reset would lower, is what bounds those.
+            if outcome == Outcome::Full
+                && recv.pipe.is_accepted()
+                && let Some(code) = self.proto.check_reset(self.now, recv.id)
+            {
+                outcome = Outcome::Reset(code);
+            }
+            let ended = matches!(outcome, Outcome::Finished | Outcome::Reset(_));
+            let go_on = recv.pipe.fill(&mut self.chunks, outcome, &mut self.woken);
+            if ended {
+                self.recv_ended(recv.id);
+            }
+            if !go_on {
+                return;
+            }
+        }
+    }
+
+    /// Read up to `room` bytes into `chunks`, and say what came after them
+    fn read_chunks(&mut self, id: StreamId, mut room: usize) -> Outcome {
+        while room > 0 {
+            match self.proto.read(self.now, id, room) {
+                Read::Chunk(chunk) => {
+                    room = room.saturating_sub(chunk.len());
+                    self.chunks.push(chunk);
+                }
+                Read::Finished => return Outcome::Finished,
+                Read::Reset(code) => return Outcome::Reset(code),
+                // If it is closed, its session's end says why
+                Read::Blocked | Read::Closed => return Outcome::Blocked,
+            }
+        }
+        Outcome::Full
+    }
+
+    /// The sending half is over for QUIC
+    pub(super) fn send_ended(&mut self, id: StreamId) -> Option<Arc<SendStream>> {
+        let send = self.streams.get_mut(&id)?.send.take();
+        self.forget_ended(id);
+        send
+    }
+
+    /// The receiving half is over for QUIC
+    pub(super) fn recv_ended(&mut self, id: StreamId) {
+        if let Some(entry) = self.streams.get_mut(&id) {
+            entry.recv = None;
+            self.forget_ended(id);
+        }
+    }
+
+    fn forget_ended(&mut self, id: StreamId) {
+        if let Some(StreamEntry { session, send: None, recv: None, .. }) = self.streams.get(&id) {
+            if let Some(entry) = self.sessions.get_mut(&session.id) {
+                entry.streams.remove(&id);
+            }
+            self.streams.remove(&id);
+        }
+    }
+
+    /// The session is over: its streams end with it, but for those that the peer had finished
+    fn session_closed(&mut self, id: SessionId, error: SessionError) {
+        let Some(entry) = self.sessions.get_mut(&id) else { return };
+        let session = Arc::clone(&entry.session);
+        let error = session.error().unwrap_or(error);
+        for stream in mem::take(&mut entry.streams) {
+            let Some(StreamEntry { send, recv, .. }) = self.streams.remove(&stream) else { continue };
+            if let Some(recv) = recv {
+                // At once, past the pipe's capacity if need be: after this there is nothing to read from
+                let mut outcome = self.read_chunks(stream, usize::MAX);
+                if outcome != Outcome::Finished || error == SessionError::Local {
+                    self.chunks.clear();
+                    outcome = Outcome::Lost(error.clone());
+                }
+                recv.pipe.fill(&mut self.chunks, outcome, &mut self.woken);
+            }
+            if let Some(send) = send {
+                send.pipe.lost(&error, &mut self.woken);
+            }
+        }
+        self.feeding.retain(|feeding| !Arc::ptr_eq(feeding, &session));
+        session.end(error, &mut self.woken);
+        if session.request.is_some() {
+            self.shared.request_died();
+        }
+    }
+
+    /// Nothing more comes of the session; `error` is for the case that nothing has come of its end either
+    pub(super) fn session_gone(&mut self, id: SessionId, error: SessionError) {
+        if self.sessions.get(&id).is_some_and(|entry| !entry.session.is_over()) {
+            self.session_closed(id, error);
+        }
+        let Some(SessionEntry { session, .. }) = self.sessions.remove(&id) else { return };
+        session.set_gone(&mut self.woken);
+        if let Some(sessions) = self.connections.get_mut(&id.connection()) {
+            sessions.retain(|other| *other != id);
+            if sessions.is_empty() {
+                self.connections.remove(&id.connection());
+            }
+        }
+    }
+}
