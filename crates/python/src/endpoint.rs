@@ -1,0 +1,129 @@
+//! An endpoint: a server or a client.
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use webtransport_reactor::EndpointHandle;
+use webtransport_reactor::proto::Target;
+use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
+
+use crate::mailbox::Mailbox;
+use crate::session::{Connecting, Request};
+use crate::{errors, options};
+
+/// The largest code that fits in a QUIC variable-length integer (RFC 9000 §16)
+const MAX_CODE: u64 = (1 << 62) - 1;
+
+/// A socket, its reactor thread and all connections on it. Dropping it closes it with code 0.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct Endpoint(EndpointHandle);
+
+#[pymethods]
+impl Endpoint {
+    /// Bind and serve
+    #[staticmethod]
+    #[pyo3(signature = (*, certificate_chain, private_key, bind, congestion_control, max_idle_timeout, keep_alive_interval))]
+    fn server(
+        certificate_chain: Vec<Vec<u8>>,
+        private_key: &[u8],
+        bind: &str,
+        congestion_control: &str,
+        max_idle_timeout: Option<f64>,
+        keep_alive_interval: Option<f64>,
+    ) -> PyResult<Self> {
+        let config = options::config(congestion_control, max_idle_timeout, keep_alive_interval)?;
+        let address = options::bind(bind)?;
+        let tls = ServerTls::new(certificate_chain, private_key).map_err(errors::config)?;
+        EndpointHandle::server(config, tls, address).map(Self).map_err(errors::start)
+    }
+
+    /// A client on a free port
+    #[staticmethod]
+    #[pyo3(signature = (*, server_certificate_hashes, no_cert_verification, congestion_control, max_idle_timeout, keep_alive_interval))]
+    fn client(
+        server_certificate_hashes: Option<Vec<Vec<u8>>>,
+        no_cert_verification: bool,
+        congestion_control: &str,
+        max_idle_timeout: Option<f64>,
+        keep_alive_interval: Option<f64>,
+    ) -> PyResult<Self> {
+        let config = options::config(congestion_control, max_idle_timeout, keep_alive_interval)?;
+        let verification = match (server_certificate_hashes, no_cert_verification) {
+            (Some(_), true) => {
+                return Err(PyValueError::new_err("server_certificate_hashes and no_cert_verification exclude each other"));
+            }
+            (Some(hashes), false) => Verification::Pinned(hashes.into_iter().map(sha_256).collect::<PyResult<_>>()?),
+            (None, true) => Verification::Dangerous,
+            (None, false) => Verification::System,
+        };
+        let tls = ClientTls::new(verification).map_err(errors::config)?;
+        EndpointHandle::client(config, tls).map(Self).map_err(errors::start)
+    }
+
+    /// Where tokens go from now on
+    fn attach(&self, mailbox: &Mailbox) {
+        self.0.attach(mailbox.0.clone());
+    }
+
+    /// The address of the socket
+    #[getter]
+    fn local_addr(&self) -> (String, u16) {
+        options::pair(self.0.local_address())
+    }
+
+    /// `close` was called, or the reactor has died
+    #[getter]
+    fn closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Use this certificate for connections to come
+    fn reload_certificates(&self, certificate_chain: Vec<Vec<u8>>, private_key: &[u8]) -> PyResult<()> {
+        self.0.reload(ServerTls::new(certificate_chain, private_key).map_err(errors::config)?);
+        Ok(())
+    }
+
+    /// The next request; None and `closed`: no more will come
+    fn accept(&self, token: u64) -> Option<Request> {
+        self.0.accept(token).map(Request)
+    }
+
+    /// Begin to connect to an IP literal and a port
+    fn connect(
+        &self,
+        py: Python<'_>,
+        remote: (String, u16),
+        server_name: String,
+        authority: String,
+        path: String,
+        headers: Vec<(String, Vec<u8>)>,
+    ) -> PyResult<Connecting> {
+        let target = Target {
+            remote: options::remote(remote)?,
+            server_name,
+            authority,
+            path,
+            headers: options::fields(headers),
+            subprotocols: Vec::new(),
+        };
+        self.0.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))
+    }
+
+    /// Close every connection
+    fn close(&self, code: u64, reason: &[u8]) -> PyResult<()> {
+        if code > MAX_CODE {
+            return Err(PyValueError::new_err(format!("code {code} is not below 2**62")));
+        }
+        self.0.close(code, reason);
+        Ok(())
+    }
+
+    /// True: every connection has ended, the socket is closed
+    fn gone(&self, token: u64) -> Option<bool> {
+        self.0.is_gone(token).then_some(true)
+    }
+}
+
+fn sha_256(hash: Vec<u8>) -> PyResult<[u8; 32]> {
+    hash.try_into()
+        .map_err(|hash: Vec<u8>| PyValueError::new_err(format!("a certificate hash is 32 bytes long, this is {}", hash.len())))
+}

@@ -1,0 +1,58 @@
+//! `web_transport._web_transport`: the handles of `webtransport_reactor` as Python classes.
+//!
+//! It does three things: copy bytes, map errors, park a waiter. It starts no thread, never waits, and never takes the
+//! interpreter's lock by itself, so a reactor cannot be held up by Python, nor Python by a reactor.
+
+// pyo3's macros want owned arguments and results that never fail
+#![allow(clippy::needless_pass_by_value)]
+
+mod buffer;
+mod endpoint;
+mod errors;
+mod mailbox;
+mod options;
+mod session;
+mod stream;
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use webtransport_reactor::proto;
+
+/// A certificate for `subject_alt_names`, and its key: DER and PKCS#8 DER
+#[pyfunction]
+fn generate_self_signed<'py>(
+    py: Python<'py>,
+    subject_alt_names: Vec<String>,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let (certificate, key) =
+        proto::tls::generate_self_signed(&subject_alt_names, std::time::SystemTime::now()).map_err(errors::config)?;
+    Ok((PyBytes::new(py, &certificate), PyBytes::new(py, &key)))
+}
+
+/// The SHA-256 of a certificate
+#[pyfunction]
+fn certificate_hash<'py>(py: Python<'py>, certificate_der: &[u8]) -> Bound<'py, PyBytes> {
+    PyBytes::new(py, &proto::tls::fingerprint(certificate_der))
+}
+
+/// To be called in a forked child before anything else: there every endpoint is closed
+#[pyfunction]
+fn after_fork_in_child() {
+    webtransport_reactor::after_fork_in_child();
+}
+
+#[pymodule(gil_used = false)]
+fn _web_transport(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_function(wrap_pyfunction!(generate_self_signed, module)?)?;
+    module.add_function(wrap_pyfunction!(certificate_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
+    module.add_class::<mailbox::Mailbox>()?;
+    module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<session::Connecting>()?;
+    module.add_class::<session::Request>()?;
+    module.add_class::<session::Session>()?;
+    module.add_class::<stream::SendStream>()?;
+    module.add_class::<stream::RecvStream>()?;
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! Sessions, and how they come about.
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use webtransport_reactor::proto::{Field, Response};
+use webtransport_reactor::{ConnectingHandle, RequestHandle, SessionHandle};
+
+use crate::stream::{RecvStream, SendStream};
+use crate::{buffer, errors, options};
+
+/// An attempt to connect. Dropping it before `poll` returned the session cancels it.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct Connecting(pub(crate) ConnectingHandle);
+
+#[pymethods]
+impl Connecting {
+    /// The session, once
+    fn poll(&self, py: Python<'_>, token: u64) -> PyResult<Option<Session>> {
+        let session = self.0.poll(token).map_err(|error| errors::connect(py, &error))?;
+        Ok(session.map(Session))
+    }
+}
+
+/// A client's request for a session. Dropping it unanswered rejects it with 404.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct Request(pub(crate) RequestHandle);
+
+#[pymethods]
+impl Request {
+    /// The host, and the port unless it is the default
+    #[getter]
+    fn authority(&self) -> &str {
+        &self.0.request().authority
+    }
+
+    /// With its query
+    #[getter]
+    fn path(&self) -> &str {
+        &self.0.request().path
+    }
+
+    /// All fields but the pseudo-headers
+    #[getter]
+    fn headers<'py>(&self, py: Python<'py>) -> Vec<(&str, Bound<'py, PyBytes>)> {
+        let headers = self.0.request().headers.iter();
+        headers.map(|Field { name, value }| (name.as_str(), PyBytes::new(py, value))).collect()
+    }
+
+    /// The client's address
+    #[getter]
+    fn remote_address(&self) -> (String, u16) {
+        options::pair(self.0.remote_address())
+    }
+
+    /// The version of WebTransport that both sides speak
+    #[getter]
+    fn dialect(&self) -> &'static str {
+        self.0.dialect().name()
+    }
+
+    /// Establish the session
+    fn accept(&self, py: Python<'_>, status: u16, headers: Vec<(String, Vec<u8>)>) -> PyResult<Session> {
+        self.0.accept(response(status, headers)).map(Session).map_err(|error| errors::request(py, &error))
+    }
+
+    /// Refuse it
+    fn reject(&self, py: Python<'_>, status: u16, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
+        self.0.reject(response(status, headers)).map_err(|error| errors::request(py, &error))
+    }
+}
+
+fn response(status: u16, headers: Vec<(String, Vec<u8>)>) -> Response {
+    let mut response = Response::new(status);
+    response.headers = options::fields(headers);
+    response
+}
+
+/// An established session. Dropping it closes it with `(0, "")`.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct Session(SessionHandle);
+
+#[pymethods]
+impl Session {
+    /// Open a stream that flows both ways
+    fn open_bi(&self, py: Python<'_>, token: u64) -> PyResult<Option<(SendStream, RecvStream)>> {
+        let halves = self.0.open_bi(token).map_err(|error| errors::session(py, &error))?;
+        Ok(halves.map(|(send, recv)| (SendStream::new(send), RecvStream::new(recv))))
+    }
+
+    /// Open a stream that flows to the peer
+    fn open_uni(&self, py: Python<'_>, token: u64) -> PyResult<Option<SendStream>> {
+        let send = self.0.open_uni(token).map_err(|error| errors::session(py, &error))?;
+        Ok(send.map(SendStream::new))
+    }
+
+    /// A stream of the peer that flows both ways
+    fn accept_bi(&self, py: Python<'_>, token: u64) -> PyResult<Option<(SendStream, RecvStream)>> {
+        let halves = self.0.accept_bi(token).map_err(|error| errors::session(py, &error))?;
+        Ok(halves.map(|(send, recv)| (SendStream::new(send), RecvStream::new(recv))))
+    }
+
+    /// A stream of the peer that flows to us
+    fn accept_uni(&self, py: Python<'_>, token: u64) -> PyResult<Option<RecvStream>> {
+        let recv = self.0.accept_uni(token).map_err(|error| errors::session(py, &error))?;
+        Ok(recv.map(RecvStream::new))
+    }
+
+    /// Queue it; False: the queue is above its high-water mark
+    fn send_datagram(&self, py: Python<'_>, data: &Bound<'_, PyAny>) -> PyResult<bool> {
+        buffer::with_bytes(data, |payload| self.0.send_datagram(payload))?.map_err(|error| errors::datagram(py, &error))
+    }
+
+    /// True: the queue is below its high-water mark
+    fn datagrams_sent(&self, py: Python<'_>, token: u64) -> PyResult<Option<bool>> {
+        let sent = self.0.are_datagrams_sent(token).map_err(|error| errors::session(py, &error))?;
+        Ok(sent.then_some(true))
+    }
+
+    /// The next datagram of the peer
+    fn receive_datagram<'py>(&self, py: Python<'py>, token: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let payload = self.0.receive_datagram(token).map_err(|error| errors::session(py, &error))?;
+        Ok(payload.map(|payload| PyBytes::new(py, &payload)))
+    }
+
+    /// End the session
+    fn close(&self, code: u32, reason: &str) {
+        self.0.close(code, reason);
+    }
+
+    /// True: the peer has closed the CONNECT stream, or was given up on
+    fn gone(&self, token: u64) -> Option<bool> {
+        self.0.is_gone(token).then_some(true)
+    }
+
+    /// What calls raise now
+    #[getter]
+    fn close_reason<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyAny>>> {
+        self.0.end().map(|error| errors::as_object(py, errors::session(py, &error))).transpose()
+    }
+
+    /// The longest datagram that fits now
+    #[getter]
+    fn max_datagram_size(&self, py: Python<'_>) -> PyResult<usize> {
+        self.0.refresh();
+        self.0.max_datagram_size().map_err(|error| errors::datagram(py, &error))
+    }
+
+    /// The peer's address
+    #[getter]
+    fn remote_address(&self) -> (String, u16) {
+        options::pair(self.0.remote_address())
+    }
+
+    /// The smoothed round-trip time, in seconds
+    #[getter]
+    fn rtt(&self) -> f64 {
+        self.0.refresh();
+        self.0.rtt().as_secs_f64()
+    }
+
+    /// The version of WebTransport that both sides speak
+    #[getter]
+    fn dialect(&self) -> &'static str {
+        self.0.dialect().name()
+    }
+}

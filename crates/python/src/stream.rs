@@ -1,0 +1,99 @@
+//! The two halves of a stream: one copy in, one copy out.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use webtransport_reactor::{RecvHandle, SendHandle};
+
+use crate::{buffer, errors};
+
+/// The sending half. Dropping it unfinished resets it with code 0.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct SendStream {
+    handle: SendHandle,
+    priority: AtomicI32,
+}
+
+impl SendStream {
+    pub(crate) fn new(handle: SendHandle) -> Self {
+        Self { handle, priority: AtomicI32::new(0) }
+    }
+}
+
+#[pymethods]
+impl SendStream {
+    /// The stream's number on the wire
+    #[getter]
+    fn stream_id(&self) -> u64 {
+        self.handle.id().as_u64()
+    }
+
+    /// Bytes taken, at least 1 unless data is empty
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, token: u64) -> PyResult<Option<usize>> {
+        buffer::with_bytes(data, |data| self.handle.write(data, token))?.map_err(|error| errors::stream(py, &error))
+    }
+
+    /// End the stream after what was written
+    fn finish(&self, py: Python<'_>) -> PyResult<()> {
+        self.handle.finish().map_err(|error| errors::stream(py, &error))
+    }
+
+    /// Give the stream up
+    fn reset(&self, py: Python<'_>, code: u32) -> PyResult<()> {
+        self.handle.reset(code).map_err(|error| errors::stream(py, &error))
+    }
+
+    /// The peer's stop code, or `(None,)` once all is acknowledged
+    fn closed(&self, py: Python<'_>, token: u64) -> PyResult<Option<(Option<u32>,)>> {
+        let closed = self.handle.closed(token).map_err(|error| errors::stream(py, &error))?;
+        Ok(closed.map(|code| (code,)))
+    }
+
+    /// Higher goes first
+    fn set_priority(&self, priority: i32) {
+        self.priority.store(priority, Ordering::Relaxed);
+    }
+
+    /// Higher goes first
+    #[getter]
+    fn priority(&self) -> i32 {
+        self.priority.load(Ordering::Relaxed)
+    }
+}
+
+/// The receiving half. Dropping it before its end stops it with code 0.
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct RecvStream(RecvHandle);
+
+impl RecvStream {
+    pub(crate) fn new(handle: RecvHandle) -> Self {
+        Self(handle)
+    }
+}
+
+#[pymethods]
+impl RecvStream {
+    /// The stream's number on the wire
+    #[getter]
+    fn stream_id(&self) -> u64 {
+        self.0.id().as_u64()
+    }
+
+    /// 1 to n bytes, as many as are there; `b""` at the end
+    fn read<'py>(&self, py: Python<'py>, n: usize, token: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let chunks = self.0.read(n, token).map_err(|error| errors::stream(py, &error))?;
+        chunks.map(|chunks| buffer::gather(py, &chunks)).transpose()
+    }
+
+    /// Ask the peer to send no more
+    fn stop(&self, py: Python<'_>, code: u32) -> PyResult<()> {
+        self.0.stop(code).map_err(|error| errors::stream(py, &error))
+    }
+
+    /// The peer's reset code, or `(None,)` at the end
+    fn closed(&self, py: Python<'_>, token: u64) -> PyResult<Option<(Option<u32>,)>> {
+        let closed = self.0.closed(token).map_err(|error| errors::stream(py, &error))?;
+        Ok(closed.map(|code| (code,)))
+    }
+}

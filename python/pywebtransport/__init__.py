@@ -1,0 +1,5 @@
+"""An application framework on top of `web_transport`."""
+
+from importlib.metadata import version
+
+__version__ = version("webtransport-python")

@@ -1,0 +1,66 @@
+"""WebTransport over HTTP/3 for asyncio: servers and clients, sessions, streams and datagrams.
+
+::
+
+    async with web_transport.Client() as client:
+        async with await client.connect("https://example.com/chat") as session:
+            send, recv = await session.open_bi()
+            async with send:
+                await send.write(b"hello")
+            print(await recv.read())
+"""
+
+from .certs import certificate_hash, generate_self_signed
+from .client import Client
+from .errors import (
+    ConnectError,
+    DatagramError,
+    DatagramNotSupportedError,
+    DatagramTooLargeError,
+    ProtocolError,
+    SessionClosed,
+    SessionClosedByPeer,
+    SessionClosedLocally,
+    SessionError,
+    SessionRejected,
+    SessionTimeout,
+    StreamClosed,
+    StreamClosedByPeer,
+    StreamClosedLocally,
+    StreamError,
+    StreamIncompleteReadError,
+    StreamTooLongError,
+    WebTransportError,
+)
+from .server import Server, SessionRequest
+from .session import Session
+from .streams import RecvStream, SendStream
+
+__all__ = [
+    "Client",
+    "ConnectError",
+    "DatagramError",
+    "DatagramNotSupportedError",
+    "DatagramTooLargeError",
+    "ProtocolError",
+    "RecvStream",
+    "SendStream",
+    "Server",
+    "Session",
+    "SessionClosed",
+    "SessionClosedByPeer",
+    "SessionClosedLocally",
+    "SessionError",
+    "SessionRejected",
+    "SessionRequest",
+    "SessionTimeout",
+    "StreamClosed",
+    "StreamClosedByPeer",
+    "StreamClosedLocally",
+    "StreamError",
+    "StreamIncompleteReadError",
+    "StreamTooLongError",
+    "WebTransportError",
+    "certificate_hash",
+    "generate_self_signed",
+]

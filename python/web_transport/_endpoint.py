@@ -1,0 +1,50 @@
+"""What servers and clients have in common: a socket with an end."""
+
+from types import TracebackType
+from typing import Literal, Self, TypeAlias
+
+from . import _web_transport as _native
+from ._bridge import Home, tokens
+
+CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
+
+_GONE = 1  # `wait_closed` waits under the second of an endpoint's tokens
+
+
+class Endpoint:
+    """A socket and the connections on it: leaving ``async with`` closes them and waits until they are gone.
+
+    It belongs to the event loop that first awaits on it or on what it made; awaiting in another loop is a
+    RuntimeError, unless the first loop is closed. An endpoint that is dropped with all its sessions is closed.
+    """
+
+    def __init__(self, native: _native.Endpoint) -> None:
+        self._native = native
+        self._home = Home(native.attach)
+        self._token = tokens()
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """Close every connection, with an application's CONNECTION_CLOSE; closing again does nothing.
+
+        What was not delivered is lost: close the sessions first to have it delivered. Source: RFC 9000 §10.2.
+
+        Args:
+            code: For the peers' applications, below 2**62, else ValueError.
+            reason: For people; only the beginning of a long one fits.
+        """
+        if not 0 <= code < 1 << 62:
+            raise ValueError(f"code must be at least 0 and below 2**62: {code}")
+        self._native.close(code, reason.encode(errors="replace"))
+
+    async def wait_closed(self) -> None:
+        """Wait until all connections have ended after `close`: the peers were told, but need not have answered."""
+        bridge = self._home.enter()
+        while not self._native.gone(self._token + _GONE):
+            await bridge.woken(self._token + _GONE)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+        await self.wait_closed()

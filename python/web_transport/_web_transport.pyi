@@ -1,0 +1,149 @@
+"""The native surface: private, non-blocking, one line each; `web_transport` is what users see.
+
+A call that cannot finish yet returns ``None`` and parks ``token``: the endpoint's mailbox gets that number once it is worth
+calling again. A parked token is given back at most once, perhaps for nothing; after a wake the caller looks again. Tokens
+are any ``int`` below 2**64.
+Errors are raised as the classes of ``web_transport.errors``.
+"""
+
+from collections.abc import Sequence
+from typing import final
+
+from typing_extensions import Buffer
+
+__all__ = [
+    "Connecting",
+    "Endpoint",
+    "Mailbox",
+    "RecvStream",
+    "Request",
+    "SendStream",
+    "Session",
+    "__version__",
+    "after_fork_in_child",
+    "certificate_hash",
+    "generate_self_signed",
+]
+
+__version__: str
+
+def generate_self_signed(subject_alt_names: list[str]) -> tuple[bytes, bytes]: ...
+def certificate_hash(certificate_der: bytes) -> bytes: ...
+def after_fork_in_child() -> None: ...
+
+@final
+class Mailbox:
+    """Tokens on their way to one event loop, and the bell that announces them."""
+
+    def __new__(cls) -> Mailbox: ...
+    def fileno(self) -> int: ...  # readable while tokens wait
+    def drain(self) -> list[int]: ...  # silences the bell, and takes every token
+
+@final
+class Endpoint:
+    """A socket, its reactor thread and all connections on it. Dropping it closes it with code 0."""
+
+    @staticmethod
+    def server(
+        *,
+        certificate_chain: Sequence[bytes],
+        private_key: bytes,
+        bind: str,
+        congestion_control: str,
+        max_idle_timeout: float | None,
+        keep_alive_interval: float | None,
+    ) -> Endpoint: ...  # binds; ValueError for everything that is wrong
+    @staticmethod
+    def client(
+        *,
+        server_certificate_hashes: Sequence[bytes] | None,
+        no_cert_verification: bool,
+        congestion_control: str,
+        max_idle_timeout: float | None,
+        keep_alive_interval: float | None,
+    ) -> Endpoint: ...
+    def attach(self, mailbox: Mailbox) -> None: ...  # where tokens go from now on; before the first parked token
+    @property
+    def local_addr(self) -> tuple[str, int]: ...
+    @property
+    def closed(self) -> bool: ...  # close() was called, or the reactor has died
+    def reload_certificates(self, certificate_chain: Sequence[bytes], private_key: bytes) -> None: ...
+    def accept(self, token: int) -> Request | None: ...  # None and `closed`: no more will come
+    def connect(
+        self, remote: tuple[str, int], server_name: str, authority: str, path: str, headers: Sequence[tuple[str, bytes]]
+    ) -> Connecting: ...  # remote: an IP literal and a port; ConnectError if closed
+    def close(self, code: int, reason: bytes) -> None: ...  # idempotent; ValueError for a code >= 2**62
+    def gone(self, token: int) -> bool | None: ...  # True: every connection has ended, the socket is closed
+
+@final
+class Connecting:
+    """An attempt to connect. Dropping it before `poll` returned the session cancels it."""
+
+    def poll(self, token: int) -> Session | None: ...  # ConnectError, SessionRejected
+
+@final
+class Request:
+    """A client's request for a session. Dropping it unanswered rejects it with 404."""
+
+    @property
+    def authority(self) -> str: ...
+    @property
+    def path(self) -> str: ...  # with its query
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...
+    @property
+    def remote_address(self) -> tuple[str, int]: ...
+    @property
+    def dialect(self) -> str: ...
+    def accept(self, status: int, headers: Sequence[tuple[str, bytes]]) -> Session: ...  # SessionError: the client has gone
+    def reject(self, status: int, headers: Sequence[tuple[str, bytes]]) -> None: ...  # SessionError: the client has gone
+
+@final
+class Session:
+    """An established session. Dropping it closes it with ``(0, "")``."""
+
+    # Opening: one stream for each token that asks, so callers that wait at once have a token each, and one that gives up
+    # leaves its token, and with it the stream that is still to come, to the next
+    def open_bi(self, token: int) -> tuple[SendStream, RecvStream] | None: ...
+    def open_uni(self, token: int) -> SendStream | None: ...
+    def accept_bi(self, token: int) -> tuple[SendStream, RecvStream] | None: ...
+    def accept_uni(self, token: int) -> RecvStream | None: ...
+    def send_datagram(self, data: Buffer) -> bool: ...  # queued; False: the queue is above its high-water mark
+    def datagrams_sent(self, token: int) -> bool | None: ...  # True: the queue is below its high-water mark
+    def receive_datagram(self, token: int) -> bytes | None: ...
+    def close(self, code: int, reason: str) -> None: ...  # OverflowError: no u32
+    def gone(self, token: int) -> bool | None: ...  # True: the peer has closed the CONNECT stream, or was given up on
+    @property
+    def close_reason(self) -> Exception | None: ...
+    @property
+    def max_datagram_size(self) -> int: ...  # DatagramNotSupportedError
+    @property
+    def remote_address(self) -> tuple[str, int]: ...
+    @property
+    def rtt(self) -> float: ...
+    @property
+    def dialect(self) -> str: ...
+
+@final
+class SendStream:
+    """The sending half. Dropping it unfinished resets it with code 0."""
+
+    @property
+    def stream_id(self) -> int: ...
+    def write(self, data: Buffer, token: int) -> int | None: ...  # bytes taken, at least 1 unless data is empty
+    def finish(self) -> None: ...
+    def reset(self, code: int) -> None: ...
+    def closed(self, token: int) -> tuple[int | None] | None: ...  # the peer's stop code, or (None,) once all is acknowledged
+    def set_priority(self, priority: int) -> None: ...
+    @property
+    def priority(self) -> int: ...
+
+@final
+class RecvStream:
+    """The receiving half. Dropping it before its end stops it with code 0."""
+
+    @property
+    def stream_id(self) -> int: ...
+    def read(self, n: int, token: int) -> bytes | None: ...  # 1 to n bytes, as many as are there; b"" at the end; n = 0 never waits
+    def stop(self, code: int) -> None: ...
+    def closed(self, token: int) -> tuple[int | None] | None: ...  # the peer's reset code, or (None,) at the end

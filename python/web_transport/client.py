@@ -1,0 +1,150 @@
+"""Connecting to servers."""
+
+from collections import deque
+from ipaddress import ip_address
+from typing import NamedTuple
+from urllib.parse import quote, urlsplit
+
+from . import _web_transport as _native
+from ._bridge import Bridge, resolve, tokens
+from ._endpoint import CongestionControl, Endpoint
+from .errors import ConnectError, SessionRejected
+from .session import Session
+
+_URL_CHARACTERS = "%/:?@!$&'()*+,;="  # what stays as it is in a path or a query (RFC 3986 §3.3), besides letters and digits
+_STAGGER = 0.25  # seconds an address has to itself before the next is tried as well (RFC 8305 §5)
+
+
+class Client(Endpoint):
+    """Opens sessions, all through one UDP socket; works without an event loop until something is awaited.
+
+    A server is verified against the roots of the system, or by what is pinned, or not at all. Leaving ``async with``
+    closes all connections with code 0.
+
+    Args:
+        server_certificate_hashes: SHA-256 hashes of the server certificates to accept, whatever their names and issuers are;
+            an empty list accepts none.
+        no_cert_verification: Accept any certificate: for tests only, since anybody can then be the server.
+        congestion_control: "default" and "throughput" are CUBIC, which fills fast paths; "low_latency" is BBR, which keeps
+            queues short.
+        max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
+        keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+    Raises:
+        ValueError: Pins are given but not to be verified, or an option is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        server_certificate_hashes: list[bytes] | None = None,
+        no_cert_verification: bool = False,
+        congestion_control: CongestionControl = "default",
+        max_idle_timeout: float | None = 30,
+        keep_alive_interval: float | None = None,
+    ) -> None:
+        super().__init__(
+            _native.Endpoint.client(
+                server_certificate_hashes=server_certificate_hashes,
+                no_cert_verification=no_cert_verification,
+                congestion_control=congestion_control,
+                max_idle_timeout=max_idle_timeout,
+                keep_alive_interval=keep_alive_interval,
+            )
+        )
+
+    async def connect(self, url: str) -> Session:
+        """Open a session, on a connection of its own.
+
+        Every address of the host is tried, the best first; the next joins in when one has failed or taken 250 ms.
+        Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
+
+        Args:
+            url: ``https://host[:port][/path][?query]``; the port is 443 by default.
+        Raises:
+            ValueError: *url* is not such a URL.
+            SessionRejected: The server answered with a status that is not 2xx.
+            ConnectError: There was no answer; the text says why.
+        """
+        bridge = self._home.enter()
+        target = _parse(url)
+        try:
+            remotes = [(target.host, target.port)] if target.is_literal else await resolve(target.host, target.port)
+        except OSError as error:
+            raise ConnectError(f"cannot connect to {target.authority}: {error.strerror or error}") from error
+        return Session(await self._first(bridge, remotes, target), self._home)
+
+    async def _first(self, bridge: Bridge, remotes: list[tuple[str, int]], target: "_Target") -> _native.Session:
+        """The session of the remote that answers first; if none does, the error of the last to fail."""
+        token = tokens()
+        untried = deque(remotes)
+        attempts: list[_native.Connecting] = []
+        failures: list[str] = ["the host has no address"]
+        try:
+            while untried or attempts:
+                if untried:
+                    try:
+                        attempts.append(self._native.connect(untried.popleft(), *target.names, []))
+                    except ConnectError as error:
+                        failures.append(str(error))
+                if (session := _poll(attempts, token, failures)) is not None:
+                    return session
+                if attempts:
+                    await bridge.woken(token, _STAGGER if untried else None)
+        finally:
+            attempts.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes
+        raise ConnectError(f"cannot connect to {target.authority}: {failures[-1]}")
+
+
+def _poll(attempts: list[_native.Connecting], token: int, failures: list[str]) -> _native.Session | None:
+    for attempt in attempts.copy():
+        try:
+            if (session := attempt.poll(token)) is not None:
+                return session
+        except SessionRejected:
+            raise
+        except ConnectError as error:
+            attempts.remove(attempt)
+            failures.append(str(error))
+    return None
+
+
+class _Target(NamedTuple):
+    """A URL in the terms of DNS, TLS and HTTP."""
+
+    host: str
+    port: int
+    is_literal: bool
+    authority: str
+    path: str  # with the query
+
+    @property
+    def names(self) -> tuple[str, str, str]:
+        """What to call the server in TLS, which knows no final dot (RFC 6066 §3), and in HTTP."""
+        return self.host.removesuffix("."), self.authority, self.path
+
+
+def _parse(url: str) -> _Target:
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        if parts.scheme != "https":
+            raise ValueError("the scheme is not https")
+        if not host:
+            raise ValueError("there is no host")
+        if "@" in parts.netloc:
+            raise ValueError("it has user information")
+        if "#" in url:
+            raise ValueError("it has a fragment")  # W3C WebTransport: refused
+        if port == 0:
+            raise ValueError("the port is 0")
+        is_literal = ":" in host or host.rpartition(".")[2].isdecimal()  # no top-level domain is a number (RFC 3696 §2)
+        host = str(ip_address(host)) if is_literal else host.encode("idna").decode()
+    except ValueError as error:
+        raise ValueError(f"not a URL to connect to: {url!r}: {error}") from None
+    authority = f"[{host}]" if ":" in host else host
+    if port not in (None, 443):
+        authority += f":{port}"
+    path = quote(parts.path or "/", safe=_URL_CHARACTERS)
+    if parts.query:
+        path += "?" + quote(parts.query, safe=_URL_CHARACTERS)
+    return _Target(host, port or 443, is_literal, authority, path)

@@ -1,0 +1,128 @@
+"""Accepting sessions."""
+
+from typing import Self
+
+from . import _web_transport as _native
+from ._bridge import Home
+from ._endpoint import CongestionControl, Endpoint
+from .errors import SessionError
+from .session import Session
+
+
+class SessionRequest:
+    """A client's request for a session: answer it once. A request that is dropped unanswered is rejected with 404."""
+
+    def __init__(self, native: _native.Request, home: Home) -> None:
+        self._native = native
+        self._home = home
+        self._answer: str | None = None
+
+    @property
+    def url(self) -> str:
+        """What the client connects to: ``https``, authority without a default port, path and query."""
+        authority = self._native.authority.lower().removesuffix(":443")
+        return f"https://{authority}{self._native.path or '/'}"
+
+    @property
+    def remote_address(self) -> tuple[str, int]:
+        """The client's address and port."""
+        return self._native.remote_address
+
+    async def accept(self) -> Session:
+        """Establish the session.
+
+        Raises:
+            SessionError: The request was already answered, or the client has gone.
+        """
+        self._home.enter()
+        self._check_unanswered()
+        self._answer = "accepted"
+        return Session(self._native.accept(200, []), self._home)
+
+    async def reject(self, status_code: int = 404) -> None:
+        """Refuse the session with an HTTP status.
+
+        Args:
+            status_code: 300 to 999, else ValueError: a 2xx would accept, and a 1xx would not be an answer (RFC 9110 §15).
+        Raises:
+            SessionError: The request was already answered, or the client has gone.
+        """
+        self._home.enter()
+        if not 300 <= status_code <= 999:
+            raise ValueError(f"cannot reject with HTTP status {status_code}")
+        self._check_unanswered()
+        self._answer = "rejected"
+        self._native.reject(status_code, [])
+
+    def _check_unanswered(self) -> None:
+        if self._answer is not None:
+            raise SessionError(f"session request was already {self._answer}")
+
+
+class Server(Endpoint):
+    """Listens for sessions; works without an event loop until something is awaited.
+
+    Handshakes go on whether or not anybody awaits `accept`. Leaving ``async with`` closes all connections with code 0.
+
+    Args:
+        certificate_chain: DER certificates, the server's own first.
+        private_key: The key of the first certificate, DER (PKCS#8, SEC 1 or PKCS#1).
+        bind: Address and port as literals; port 0 takes a free one, ``[::]`` takes IPv4 too.
+        congestion_control: "default" and "throughput" are CUBIC, which fills fast paths; "low_latency" is BBR, which keeps
+            queues short.
+        max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
+        keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+    Raises:
+        ValueError: The address cannot be bound, certificate and key do not fit each other, or an option is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        certificate_chain: list[bytes],
+        private_key: bytes,
+        bind: str = "[::]:4433",
+        congestion_control: CongestionControl = "default",
+        max_idle_timeout: float | None = 30,
+        keep_alive_interval: float | None = None,
+    ) -> None:
+        super().__init__(
+            _native.Endpoint.server(
+                certificate_chain=certificate_chain,
+                private_key=private_key,
+                bind=bind,
+                congestion_control=congestion_control,
+                max_idle_timeout=max_idle_timeout,
+                keep_alive_interval=keep_alive_interval,
+            )
+        )
+
+    @property
+    def local_addr(self) -> tuple[str, int]:
+        """The address and port that the server listens on."""
+        return self._native.local_addr
+
+    def reload_certificates(self, certificate_chain: list[bytes], private_key: bytes) -> None:
+        """Use another certificate for new connections; sessions go on.
+
+        Raises:
+            ValueError: Certificate and key do not fit each other; the old ones stay in use.
+        """
+        self._native.reload_certificates(certificate_chain, private_key)
+
+    async def accept(self) -> SessionRequest | None:
+        """Wait for a client's request for a session; None once the server is closed. A cancelled accept loses none."""
+        bridge = self._home.enter()
+        while (request := self._native.accept(self._token)) is None:
+            if self._native.closed:
+                return None
+            await bridge.woken(self._token)
+        return SessionRequest(request, self._home)
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SessionRequest:
+        if (request := await self.accept()) is None:
+            raise StopAsyncIteration
+        return request

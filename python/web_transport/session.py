@@ -1,0 +1,213 @@
+"""An established session: its streams, its datagrams and its end."""
+
+from collections.abc import Awaitable, Callable, Generator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+from . import _web_transport as _native
+from ._bridge import Home, tokens
+from .errors import SessionError
+from .streams import RecvStream, SendStream
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_ACCEPT_BI, _ACCEPT_UNI, _DATAGRAM_RECEIVED, _DATAGRAMS_SENT, _GONE = range(5)  # offsets to a session's tokens
+_MAX_REASON = 1024  # bytes of UTF-8 (WT §6)
+
+_Stream = TypeVar("_Stream")
+
+
+class Session:
+    """A WebTransport session: leaving ``async with`` closes it with code 0 and waits for the peer's answer.
+
+    Made by `Client.connect` and `SessionRequest.accept`. Any number of tasks may use it. Once it is over, every
+    call raises `close_reason`: one and the same error for all. A session that is dropped, with all its streams, is closed
+    with code 0.
+    """
+
+    def __init__(self, native: _native.Session, home: Home) -> None:
+        self._native = native
+        self._home = home
+        self._token = tokens()
+        self._bi_openers: list[int] = []  # tokens that no call uses now
+        self._uni_openers: list[int] = []
+
+    async def open_bi(self) -> tuple[SendStream, RecvStream]:
+        """Open a bidirectional stream, waiting only while the peer permits no more of them.
+
+        The peer hears of the stream at once, before anything is written to it. If cancelled, what it opened goes to the
+        next call.
+        Source: WT §4.3.
+
+        Raises:
+            SessionError: The session is over; the class says why.
+        """
+        return self._both(await self._open(self._native.open_bi, self._bi_openers))
+
+    async def open_uni(self) -> SendStream:
+        """Open a unidirectional stream, waiting only while the peer permits no more of them.
+
+        The peer hears of the stream at once, before anything is written to it. If cancelled, what it opened goes to the
+        next call.
+        Source: WT §4.2.
+
+        Raises:
+            SessionError: The session is over; the class says why.
+        """
+        send = await self._open(self._native.open_uni, self._uni_openers)
+        return SendStream(send, self._native, self._home)
+
+    async def accept_bi(self) -> tuple[SendStream, RecvStream]:
+        """Wait for the peer's next bidirectional stream. A cancelled accept loses none.
+
+        Raises:
+            SessionError: The session is over; the class says why.
+        """
+        bridge = self._home.enter()
+        while (pair := self._native.accept_bi(self._token + _ACCEPT_BI)) is None:
+            await bridge.woken(self._token + _ACCEPT_BI)
+        return self._both(pair)
+
+    async def accept_uni(self) -> RecvStream:
+        """Wait for the peer's next unidirectional stream. A cancelled accept loses none.
+
+        Raises:
+            SessionError: The session is over; the class says why.
+        """
+        bridge = self._home.enter()
+        while (recv := self._native.accept_uni(self._token + _ACCEPT_UNI)) is None:
+            await bridge.woken(self._token + _ACCEPT_UNI)
+        return RecvStream(recv, self._native, self._home)
+
+    def send_datagram(self, data: "Buffer") -> Awaitable[None]:
+        """Queue a datagram, now. It may get lost on its way, be overtaken or, if too many are queued, be dropped.
+
+        What is returned may be ignored, or awaited so as not to queue faster than the network carries: it is done
+        once the queue is below its high-water mark, 1 024 datagrams or 1 MiB. At twice that the oldest is
+        dropped. Cancelling the wait takes nothing back. Source: WT §4.5; RFC 9221.
+
+        Args:
+            data: Any contiguous buffer of at most `max_datagram_size` bytes; copied, so it may be reused.
+        Raises:
+            DatagramTooLargeError: *data* is longer than `max_datagram_size`.
+            DatagramNotSupportedError: The peer takes no datagrams.
+            SessionError: The session is over; the class says why.
+        """
+        return _DONE if self._native.send_datagram(data) else _Sending(self)
+
+    async def receive_datagram(self) -> bytes:
+        """Wait for a datagram of the peer, which may be empty. A cancelled call loses none.
+
+        As many as the queue holds wait for this call; past that, the oldest is dropped.
+
+        Raises:
+            SessionError: The session is over; the class says why.
+        """
+        bridge = self._home.enter()
+        while (data := self._native.receive_datagram(self._token + _DATAGRAM_RECEIVED)) is None:
+            await bridge.woken(self._token + _DATAGRAM_RECEIVED)
+        return data
+
+    def close(self, code: int = 0, reason: str = "") -> None:
+        """End the session. From now on every call raises SessionClosedLocally; closing again does nothing.
+
+        The peer first gets what was finished, for up to 3 s, then *code* and *reason*; streams that were not
+        finished are reset. Source: WT §6.
+
+        Args:
+            code: For the peer's application, 32 bits unsigned, else OverflowError.
+            reason: For people; what exceeds 1024 bytes of UTF-8 is cut off, at a character.
+        """
+        self._native.close(code, reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore"))
+
+    async def wait_closed(self) -> None:
+        """Wait until the session is over and the peer knows, or was given up on after 3 s. It never raises."""
+        bridge = self._home.enter()
+        while not self._native.gone(self._token + _GONE):
+            await bridge.woken(self._token + _GONE)
+
+    @property
+    def close_reason(self) -> SessionError | None:
+        """What every call raises now; None while the session is open."""
+        return cast("SessionError | None", self._native.close_reason)
+
+    @property
+    def max_datagram_size(self) -> int:
+        """The longest datagram that can be sent now, in bytes; it changes as the path does.
+
+        Raises:
+            DatagramNotSupportedError: The peer takes no datagrams.
+            SessionError: The session is over; the class says why.
+        """
+        return self._native.max_datagram_size
+
+    @property
+    def remote_address(self) -> tuple[str, int]:
+        """The peer's address and port; it changes when the peer moves."""
+        return self._native.remote_address
+
+    @property
+    def rtt(self) -> float:
+        """The current estimate of the round-trip time, in seconds (RFC 9002 §5)."""
+        return self._native.rtt
+
+    @property
+    def dialect(self) -> str:
+        """The version of WebTransport in use: "draft-02", "draft-07", "draft-14" or "draft-16"."""
+        return self._native.dialect
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+        await self.wait_closed()
+
+    async def _open(self, call: Callable[[int], _Stream | None], idle: list[int]) -> _Stream:
+        """What the native side opens, one stream for each token that asks: so every call has a token of its own.
+
+        A token goes on to the next call. After a cancelled one its stream is still to come, and the next call gets that.
+        """
+        bridge = self._home.enter()
+        token = idle.pop() if idle else tokens()
+        try:
+            while (stream := call(token)) is None:
+                await bridge.woken(token)
+            return stream
+        finally:
+            idle.append(token)
+
+    def _both(self, pair: tuple[_native.SendStream, _native.RecvStream]) -> tuple[SendStream, RecvStream]:
+        send, recv = pair
+        return SendStream(send, self._native, self._home), RecvStream(recv, self._native, self._home)
+
+    async def _datagrams_sent(self) -> None:
+        bridge = self._home.enter()
+        while not self._native.datagrams_sent(self._token + _DATAGRAMS_SENT):
+            await bridge.woken(self._token + _DATAGRAMS_SENT)
+
+
+class _Sending:
+    """The wait for the datagram queue; not a coroutine, since those warn when they are not awaited."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._session._datagrams_sent().__await__()
+
+
+class _Done:
+    """The same where there is nothing to wait for."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+_DONE = _Done()

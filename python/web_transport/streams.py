@@ -1,0 +1,282 @@
+"""The two halves of a stream."""
+
+import sys
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from . import _web_transport as _native
+from ._bridge import Bridge, Home, Turn, tokens
+from .errors import StreamClosedLocally, StreamIncompleteReadError, StreamTooLongError, WebTransportError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_CLOSED = 1  # `wait_closed` waits under the second of a stream's tokens; transfers wait under the first
+_CHUNK = 256 << 10  # bytes; as much as waits for a reader at most, so that iteration takes all that is there
+
+
+class SendStream:
+    """The sending half of a stream: a clean ``async with`` exit finishes it (FIN), an error resets it.
+
+    Any number of tasks may use it: writes are served in turn, a whole call each. An unfinished stream
+    that is dropped is reset with code 0, since a truncated message must not look complete.
+    """
+
+    def __init__(self, native: _native.SendStream, session: _native.Session, home: Home) -> None:
+        self._native = native
+        self._session = session  # which would close if it were dropped
+        self._home = home
+        self._turn = Turn(home)
+        self._token = tokens()
+
+    async def write(self, data: "Buffer") -> None:
+        """Queue all of *data*, waiting while the peer's flow control holds it back.
+
+        On return the bytes are in our send buffer, not yet at the peer. If cancelled, an unknown
+        prefix of *data* stays queued: every byte of it arrives once and in order, and a later write
+        goes on behind it. Source: WT §4.3; RFC 9000 §3.1.
+
+        Args:
+            data: Any contiguous buffer, in bytes; copied, so it may be reused.
+        Raises:
+            StreamClosedByPeer: The peer sent STOP_SENDING (``kind="stop"``).
+            StreamClosedLocally: The stream was finished or reset.
+            SessionError: The session is over; the class says why.
+        """
+        with memoryview(data).cast("B") as view:
+            async with self._turn as bridge:
+                done = 0
+                while True:
+                    taken = self._native.write(view[done:] if done else view, self._token)
+                    if taken is None:
+                        await bridge.woken(self._token)
+                    elif (done := done + taken) >= len(view):
+                        return
+
+    async def write_some(self, data: "Buffer") -> int:
+        """Queue as much of *data* as there is room for, waiting only while there is none.
+
+        Cancelled, it has queued nothing.
+
+        Args:
+            data: Any contiguous buffer, in bytes; copied, so it may be reused.
+        Returns:
+            How many bytes were queued: at least 1, unless *data* is empty.
+        Raises:
+            StreamClosedByPeer: The peer sent STOP_SENDING (``kind="stop"``).
+            StreamClosedLocally: The stream was finished or reset.
+            SessionError: The session is over; the class says why.
+        """
+        with memoryview(data).cast("B") as view:
+            async with self._turn as bridge:
+                while (taken := self._native.write(view, self._token)) is None:
+                    await bridge.woken(self._token)
+                return taken
+
+    async def finish(self) -> None:
+        """Say that nothing follows (FIN), behind what was written; waits only for the writes of other tasks.
+
+        After the peer's STOP_SENDING, or once the session is over, it succeeds: there is nobody left to tell.
+
+        Raises:
+            StreamClosedLocally: The stream was finished or reset already.
+        """
+        async with self._turn:
+            self._native.finish()
+
+    def reset(self, error_code: int = 0) -> None:
+        """Abandon the stream (RESET_STREAM): what has not arrived may never do so, and pending calls raise.
+
+        Allowed once, after `finish` too. Once the session is over it does nothing.
+
+        Args:
+            error_code: What to tell the peer, 32 bits unsigned, else OverflowError.
+        Raises:
+            StreamClosedLocally: The stream was reset already.
+        """
+        self._native.reset(error_code)
+
+    async def wait_closed(self) -> int | None:
+        """Wait until the peer has acknowledged all data and the FIN, or wants no more. Cancelling is harmless.
+
+        Returns:
+            The code of the peer's STOP_SENDING, None if that was none of an application; None once all is acknowledged.
+        Raises:
+            StreamClosedLocally: The stream was reset.
+            SessionError: The session was over before; the class says why.
+        """
+        bridge = self._home.enter()
+        while (closed := self._native.closed(self._token + _CLOSED)) is None:
+            await bridge.woken(self._token + _CLOSED)
+        return closed[0]
+
+    @property
+    def stream_id(self) -> int:
+        """The stream's number on the wire (RFC 9000 §2.1)."""
+        return self._native.stream_id
+
+    @property
+    def priority(self) -> int:
+        """Which stream goes first when several have data: the higher; 32 bits signed, else OverflowError."""
+        return self._native.priority
+
+    @priority.setter
+    def priority(self, priority: int) -> None:
+        self._native.set_priority(priority)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        with suppress(StreamClosedLocally):  # finished or reset in the block
+            if exc_type is None:
+                await self.finish()
+            else:
+                self._native.reset(0)
+
+
+class RecvStream:
+    """The receiving half of a stream: leaving ``async with`` before its end stops it (STOP_SENDING).
+
+    Any number of tasks may use it: reads are served in turn, a whole call each. A cancelled read takes
+    no byte. A stream that is dropped before its end is stopped with code 0.
+    """
+
+    def __init__(self, native: _native.RecvStream, session: _native.Session, home: Home) -> None:
+        self._native = native
+        self._session = session  # which would close if it were dropped
+        self._home = home
+        self._turn = Turn(home)
+        self._token = tokens()
+        self._buffer = bytearray()  # what a read that came to nothing had read: it belongs to the next
+        self._ended = False  # EOF was seen
+
+    async def read(self, n: int = -1, *, limit: int | None = None) -> bytes:
+        """Read up to *n* bytes, as soon as there are any; with *n* negative, all to the peer's FIN.
+
+        Args:
+            n: The most to return, in bytes.
+            limit: The most to accept where *n* is negative, in bytes; by default there is none. A stream
+                that is longer raises, and what was read of it stays there for later reads.
+        Returns:
+            1 to *n* bytes, as many as are there, or ``b""`` at the peer's FIN, again and again.
+        Raises:
+            StreamTooLongError: The stream is longer than *limit*.
+            StreamClosedByPeer: The peer reset the stream (``kind="reset"``); every read says so from then on.
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session is over; the class says why.
+        """
+        async with self._turn as bridge:
+            if n < 0:
+                data = await self._gather(bridge, sys.maxsize if limit is None else limit + 1)
+                if limit is not None and len(data) > limit:
+                    self._buffer += data
+                    raise StreamTooLongError(limit)
+                return data
+            head = self._unread(n)
+            if len(head) == n:
+                return head
+            while (chunk := self._take(n - len(head))) is None:
+                if head:
+                    return head
+                await bridge.woken(self._token)
+            return head + chunk
+
+    async def readexactly(self, n: int) -> bytes:
+        """Read *n* bytes, neither more nor fewer, waiting until they are there.
+
+        Raises:
+            StreamIncompleteReadError: The peer finished the stream before; ``partial`` has what there was.
+            StreamClosedByPeer: The peer reset the stream (``kind="reset"``).
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session is over; the class says why.
+        """
+        if n < 0:
+            raise ValueError(f"readexactly needs a size that is not negative: {n}")
+        async with self._turn as bridge:
+            data = await self._gather(bridge, n)
+        if len(data) < n:
+            raise StreamIncompleteReadError(n, data)
+        return data
+
+    def stop(self, error_code: int = 0) -> None:
+        """Want no more (STOP_SENDING): pending reads and all later ones raise StreamClosedLocally.
+
+        Args:
+            error_code: What to tell the peer, 32 bits unsigned, else OverflowError.
+        Raises:
+            StreamClosedLocally: The stream was stopped already.
+        """
+        self._native.stop(error_code)
+
+    async def wait_closed(self) -> int | None:
+        """Wait until the peer has ended the stream, whether or not anybody reads it. Cancelling is harmless.
+
+        Returns:
+            The code of the peer's RESET_STREAM, None if that was none of an application; None after the FIN.
+        Raises:
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session was over before; the class says why.
+        """
+        bridge = self._home.enter()
+        while (closed := self._native.closed(self._token + _CLOSED)) is None:
+            await bridge.woken(self._token + _CLOSED)
+        return closed[0]
+
+    @property
+    def stream_id(self) -> int:
+        """The stream's number on the wire (RFC 9000 §2.1)."""
+        return self._native.stream_id
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if chunk := await self.read(_CHUNK):
+            return chunk
+        raise StopAsyncIteration
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
+        if exc_type is not None or not self._ended:
+            with suppress(WebTransportError):  # it is over already, one way or another
+                self.stop()
+
+    def _take(self, n: int) -> bytes | None:
+        chunk = self._native.read(min(n, sys.maxsize), self._token)
+        if chunk == b"":
+            self._ended = True
+        return chunk
+
+    def _unread(self, n: int) -> bytes:
+        """Take up to *n* of the bytes that were kept."""
+        if n and not self._buffer:
+            return b""
+        self._native.read(0, self._token)  # a stream that was reset or stopped gives not even these
+        head = bytes(self._buffer[:n])
+        del self._buffer[:n]
+        return head
+
+    async def _gather(self, bridge: Bridge, n: int) -> bytes:
+        """Read *n* bytes, or fewer if the peer finishes before; if it comes to nothing, keep what was read."""
+        chunks: list[bytes] = []
+        missing = n - len(self._buffer)
+        try:
+            while missing > 0:
+                chunk = self._take(missing)
+                if chunk is None:
+                    await bridge.woken(self._token)
+                elif chunk:
+                    chunks.append(chunk)
+                    missing -= len(chunk)
+                else:
+                    break
+        except BaseException:
+            self._buffer += b"".join(chunks)
+            raise
+        if head := self._unread(n):
+            chunks.insert(0, head)
+        return b"".join(chunks)
