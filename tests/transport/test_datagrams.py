@@ -1,0 +1,132 @@
+"""Datagrams: queued by the call itself, bounded in size and number, received once and in the order of arrival."""
+
+import asyncio
+import gc
+import warnings
+
+import pytest
+from web_transport import DatagramTooLargeError, SessionClosedByPeer, SessionClosedLocally
+
+
+async def test_echo(pair):
+    """Both directions, and awaiting the call works."""
+    await pair.client.send_datagram(b"ping")
+    assert await pair.server.receive_datagram() == b"ping"
+    await pair.server.send_datagram(b"pong")
+    assert await pair.client.receive_datagram() == b"pong"
+
+
+async def test_the_call_itself_queues(pair):
+    """Nothing needs to be awaited, and nothing warns when it is not."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pair.client.send_datagram(b"one")
+        pair.client.send_datagram(b"two")
+        gc.collect()
+    assert [await pair.server.receive_datagram() for _ in range(2)] == [b"one", b"two"]
+
+
+async def test_the_wait_can_be_awaited_later_and_again(pair):
+    """What the call returns is a plain awaitable."""
+    sending = pair.client.send_datagram(b"once")
+    await sending
+    await sending
+    await asyncio.wait_for(pair.client.send_datagram(b"twice"), 5)
+    assert [await pair.server.receive_datagram() for _ in range(2)] == [b"once", b"twice"]
+
+
+@pytest.mark.parametrize("data", [b"", bytearray(b"x"), memoryview(b"abcd")[::1], memoryview(bytes(8)).cast("I")], ids=repr)
+async def test_any_buffer(pair, data):
+    """An empty datagram is one too; whatever has bytes can be sent."""
+    await pair.client.send_datagram(data)
+    assert await pair.server.receive_datagram() == bytes(data)
+
+
+async def test_the_data_is_copied(pair):
+    """The buffer may be reused at once."""
+    buffer = bytearray(b"before")
+    pair.client.send_datagram(buffer)
+    buffer[:] = b"after!"
+    assert await pair.server.receive_datagram() == b"before"
+
+
+async def test_text_is_a_type_error(pair):
+    """Bytes are not guessed from a str; the call itself raises."""
+    with pytest.raises(TypeError):
+        pair.client.send_datagram("ping")
+
+
+async def test_exactly_the_maximum_works(pair):
+    """max_datagram_size is exact: that many bytes pass, one more does not, and the call itself says so."""
+    size = pair.client.max_datagram_size
+    assert size > 1000
+    pair.client.send_datagram(b"x" * size)
+    with pytest.raises(DatagramTooLargeError):
+        pair.client.send_datagram(b"x" * (pair.client.max_datagram_size + 1))
+    assert await pair.server.receive_datagram() == b"x" * size
+
+
+async def test_waiting_receivers_are_all_served(pair):
+    """Any number of tasks may wait: each gets a datagram of its own."""
+    receiving = [asyncio.create_task(pair.server.receive_datagram()) for _ in range(5)]
+    await asyncio.sleep(0)
+    for index in range(5):
+        await pair.client.send_datagram(b"%d" % index)
+    assert sorted(await asyncio.gather(*receiving)) == [b"%d" % index for index in range(5)]
+
+
+async def test_cancelled_receive_loses_nothing(pair, parked):
+    """A datagram leaves the queue only when receive_datagram returns it."""
+    receiving = await parked(pair.server.receive_datagram())
+    receiving.cancel()
+    await pair.client.send_datagram(b"kept")
+    assert await pair.server.receive_datagram() == b"kept"
+
+
+async def test_a_flood_is_bounded_and_harms_no_stream(pair):
+    """Past the queue's bounds the oldest are dropped; the sender never blocks, and streams go on."""
+    for index in range(20_000):
+        pair.client.send_datagram(index.to_bytes(4, "big"))
+    send, recv = await pair.uni()
+    async with send:
+        await send.write(b"streams go on")
+    assert await recv.read() == b"streams go on"
+    await pair.client.send_datagram(b"last")
+    indices = []
+    while (data := await pair.server.receive_datagram()) != b"last":
+        indices.append(int.from_bytes(data, "big"))
+    assert indices == sorted(set(indices))
+    assert len(indices) < 20_000
+
+
+async def test_awaiting_paces_the_sender(pair):
+    """Whoever awaits each datagram does not outrun the network: others get their turn."""
+    received = 0
+
+    async def receive():
+        nonlocal received
+        while await pair.server.receive_datagram() != b"last":
+            received += 1
+
+    receiving = asyncio.create_task(receive())
+    for _ in range(5_000):
+        await pair.client.send_datagram(b"x" * 1000)
+    while not receiving.done():
+        await pair.client.send_datagram(b"last")
+        await asyncio.wait([receiving], timeout=0.05)
+    assert received > 0
+
+
+async def test_datagrams_after_the_end(pair, parked):
+    """A closed session neither sends nor receives, not even what had arrived; waiting calls are interrupted."""
+    await pair.client.send_datagram(b"late")
+    receiving = await parked(pair.client.receive_datagram())
+    pair.server.close(3, "done")
+    with pytest.raises(SessionClosedLocally):
+        pair.server.send_datagram(b"x")
+    with pytest.raises(SessionClosedLocally):
+        await pair.server.receive_datagram()
+    with pytest.raises(SessionClosedByPeer):
+        await receiving
+    with pytest.raises(SessionClosedByPeer):
+        pair.client.send_datagram(b"x")
