@@ -1,0 +1,77 @@
+# Everything below installs what it needs: Debian packages, and Python packages into .venv. Only cargo must be there.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+LOCKED := $(if $(CI),--locked)
+QUICKSTARTS := ../shared/quickstarts/run
+RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
+WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
+
+export PATH := $(PATH):$(HOME)/.cargo/bin
+export PYO3_PYTHON := $(abspath $(PYTHON))
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help build check test soak demo bench interop fuzz docs clean toolchain browsers
+
+help: ## print this
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: $(VENV)/.wheel ## build a release wheel and install it in .venv
+
+check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python
+	cargo fmt --all --check
+	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/mypy python tests examples tools
+	$(PYTHON) -m mypy.stubtest web_transport._web_transport
+
+test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds' first quick start
+	$(PYTHON) tools/tally.py \
+	    'cargo test $(LOCKED) --workspace --exclude webtransport-python --no-fail-fast' \
+	    '$(MAKE) --no-print-directory build' \
+	    '$(PYTHON) -m pytest' \
+	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON) seed000,echo "no quick starts: there is no $(QUICKSTARTS)")'
+
+soak: $(VENV)/.wheel ## the tests that take minutes
+	$(PYTHON) -m pytest -m soak || [ $$? = 5 ] # 5: none was found
+	@echo "the random simulations of crates/proto have longer runs of their own: see CONTRIBUTING.md"
+
+demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox
+	$(PYTHON) examples/demo.py
+
+bench: toolchain ## the floor: echo over loopback with no Python
+	cargo bench $(LOCKED) -p webtransport-reactor --bench echo
+
+interop: $(VENV)/.wheel ## the tests against other implementations
+	$(PYTHON) -m pytest tests/interop
+
+fuzz: ## (nothing yet) fuzz the codecs and the endpoint
+	@echo "make fuzz: there are no fuzz targets yet"
+
+docs: ## (nothing yet) build the documentation
+	@echo "make docs: nothing to build yet, the pages in docs/ read as they are"
+
+clean: ## delete what was built and installed here
+	rm -rf $(VENV) .venv-peers target build dist .mypy_cache .pytest_cache .ruff_cache
+
+toolchain:
+	@tools/apt_install cc:build-essential
+	@tools/find_python >/dev/null 2>&1 || tools/apt_install :python3-venv
+	@command -v cargo >/dev/null || { echo "please install Rust 1.85 or later, with rustfmt and clippy: https://rustup.rs" >&2; exit 1; }
+
+browsers:
+	@tools/apt_install chromium:chromium firefox-esr:firefox-esr
+
+$(VENV)/.dev: pyproject.toml | toolchain
+	test -x $(PYTHON) || "$$(tools/find_python)" -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1' # the first that knows dependency groups
+	$(PYTHON) -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.wheel: $(WHEEL_SOURCES) $(VENV)/.dev | toolchain
+	rm -rf build/wheel
+	$(VENV)/bin/maturin build --release $(LOCKED) --interpreter $(PYTHON) --out build/wheel
+	$(PYTHON) -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
+	touch $@
