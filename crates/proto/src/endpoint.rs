@@ -301,6 +301,11 @@ impl Endpoint {
         self.with(now, stream.connection, |connection| connection.finish(now, stream.stream));
     }
 
+    /// Send what is written from now on before the data of streams with a lower priority
+    pub fn set_priority(&mut self, now: Instant, stream: StreamId, priority: i32) {
+        self.with(now, stream.connection, |connection| connection.set_priority(stream.stream, priority));
+    }
+
     /// Give up sending; what is queued is forgotten
     pub fn reset(&mut self, now: Instant, stream: StreamId, code: u32) {
         self.with(now, stream.connection, |connection| connection.reset(now, stream.stream, code));

@@ -32,6 +32,9 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 /// However long a round trip is, a reset waits no longer than this for the header
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
+/// HTTP/3's own streams go before any of the application's (WT §3.4)
+pub(crate) const CRITICAL_PRIORITY: i32 = i32::MAX;
+
 /// What `read` found
 #[derive(Debug, PartialEq, Eq)]
 pub enum Read {

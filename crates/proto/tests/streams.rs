@@ -199,3 +199,31 @@ fn streams_come_back_for_use() {
         }
     }
 }
+
+#[test]
+fn the_higher_priority_goes_first() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let streams = [0, -1, 5].map(|priority| {
+        let stream = pair.open(Side::Client, client, Dir::Uni);
+        let now = pair.now();
+        pair.sim.client.set_priority(now, stream, priority);
+        stream
+    });
+    for stream in streams {
+        pair.write(Side::Client, stream, &noise(300_000));
+        pair.finish(Side::Client, stream);
+    }
+    let accepted = [0; 3].map(|_| pair.accept(Side::Server));
+    let mut finished = vec![];
+    while finished.len() < 3 {
+        for (stream, priority) in accepted.into_iter().zip([0, -1, 5]) {
+            while let Read::Chunk(_) = pair.read_now(Side::Server, stream) {}
+            if !finished.contains(&priority) && pair.read_now(Side::Server, stream) == Read::Closed {
+                finished.push(priority);
+            }
+        }
+        pair.sim.step();
+    }
+    assert_eq!(finished, [5, 0, -1]);
+}

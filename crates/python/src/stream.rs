@@ -53,6 +53,7 @@ impl SendStream {
     /// Higher goes first
     fn set_priority(&self, priority: i32) {
         self.priority.store(priority, Ordering::Relaxed);
+        self.handle.set_priority(priority);
     }
 
     /// Higher goes first

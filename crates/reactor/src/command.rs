@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Open(Arc<Session>, Dir),
     /// Something waits in the pipe
     Flush(Arc<SendStream>),
+    SetPriority(Arc<SendStream>, i32),
     /// There is room in the pipe
     Resume(Arc<RecvStream>),
     Stop(Arc<RecvStream>, u32),

@@ -29,9 +29,6 @@ const RECEIVE_ROUNDS: usize = 4;
 /// Transmits in one turn, after which acknowledgements are looked for
 const TRANSMIT_ROUNDS: usize = 16;
 
-/// A datagram that fits on every path that carries QUIC, whose packets are 1 200 bytes long at least (RFC 9000 §14)
-const SMALL_DATAGRAM: usize = 1000;
-
 /// How long a closed endpoint goes on at the most: sessions that were closing already finish that, which takes them twice
 /// `Config::close_timeout` where the peer is silent, and then CONNECTION_CLOSE must get out of a socket that may block
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(7);
@@ -252,6 +249,7 @@ impl Reactor {
                 }
             }
             Command::Flush(send) => self.flush(&send),
+            Command::SetPriority(send, priority) => self.proto.set_priority(now, send.id, priority),
             Command::Resume(recv) => self.mark_unread(&recv),
             Command::Stop(recv, code) => {
                 self.proto.stop(now, recv.id, code);

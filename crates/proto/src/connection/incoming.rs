@@ -10,7 +10,7 @@ use crate::code::H3Code;
 use crate::control::{Control, Instruction};
 use crate::qpack;
 use crate::session::{Phase, Session, session_id};
-use crate::stream::{BI_SIGNAL, Stream, UNI_TYPE};
+use crate::stream::{BI_SIGNAL, CRITICAL_PRIORITY, Stream, UNI_TYPE};
 use crate::varint;
 
 pub(super) const CONTROL: u64 = 0x00;
@@ -184,7 +184,7 @@ impl Connection {
         session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
         self.sessions.insert(id, session);
         self.arm(now + self.config.pending_timeout, Timer::Request(id));
-        let _ = self.quic.send_stream(id).set_priority(1);
+        let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
         self.read_session(now, id);
     }
 

@@ -24,7 +24,7 @@ use crate::pending::Pending;
 use crate::request::Field;
 use crate::session::{Phase, Session};
 use crate::settings::{Dialect, Settings};
-use crate::stream::{SendHalf, Stream};
+use crate::stream::{CRITICAL_PRIORITY, SendHalf, Stream};
 use crate::{frame, varint};
 
 use incoming::Incoming;
@@ -251,7 +251,7 @@ impl Connection {
                 frame::grease(&mut bytes);
             }
             // It fails only on a closed stream
-            let _ = self.quic.send_stream(id).set_priority(1);
+            let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             let mut send = SendHalf::default();
             send.push(bytes.freeze());
             self.own.push((id, send));

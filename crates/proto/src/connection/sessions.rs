@@ -15,6 +15,7 @@ use crate::qpack::{self, DecodeError};
 use crate::request::{self, Inbound, Request, Response};
 use crate::session::{Failure, Message, Phase, Session};
 use crate::settings::{Dialect, Settings};
+use crate::stream::CRITICAL_PRIORITY;
 
 use super::incoming::Input;
 
@@ -69,7 +70,7 @@ impl Connection {
             request.encode(dialect, &mut block);
             self.had_session = true;
             self.sessions.insert(id, Session::new(Phase::Connecting(connect), self.max_field_section()));
-            let _ = self.quic.send_stream(id).set_priority(1);
+            let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             self.send_headers(now, id, &block);
         }
     }

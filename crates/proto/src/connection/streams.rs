@@ -12,8 +12,8 @@ use crate::code::{self, H3Code};
 use crate::config::DATAGRAM_SEND_BUFFER;
 use crate::error::DatagramError;
 use crate::event::{self, Event};
-use crate::session::{self, Session};
-use crate::stream::{Read, Stream};
+use crate::session::{self, Phase, Session};
+use crate::stream::{CRITICAL_PRIORITY, Read, Stream};
 use crate::varint;
 
 /// How long the application may take to answer STOP_SENDING with a reset code of its own
@@ -60,6 +60,13 @@ impl Connection {
             return self.answer_stop(id);
         }
         self.feed(now, id);
+    }
+
+    pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
+        if self.streams.get(&id).is_some_and(|stream| stream.send.is_some()) {
+            // It fails on a closed stream, for which it makes no difference
+            let _ = self.quic.send_stream(id).set_priority(priority.min(CRITICAL_PRIORITY - 1));
+        }
     }
 
     pub(crate) fn reset(&mut self, now: Instant, id: StreamId, code: u32) {
@@ -346,10 +353,9 @@ impl Connection {
         }
     }
 
+    /// It is known from the request on, so that whoever accepts it knows at once
     pub(crate) fn max_datagram_size(&mut self, session: StreamId) -> Option<usize> {
-        if !self.session_is_open(session) {
-            return None;
-        }
+        self.sessions.get(&session).filter(|session| session.is_open() || session.phase == Phase::Requested)?;
         let quarter = varint::size(VarInt::from(session).into_inner() / 4);
         self.quic.datagrams().max_size().map(|max| max.saturating_sub(quarter))
     }

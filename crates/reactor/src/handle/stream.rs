@@ -62,6 +62,13 @@ impl SendHandle {
         Ok(())
     }
 
+    /// Send what is written from now on before the data of streams with a lower priority
+    pub fn set_priority(&self, priority: i32) {
+        if check_stream(&self.stream.session).is_ok() {
+            self.stream.session.endpoint.tell(Command::SetPriority(Arc::clone(&self.stream), priority));
+        }
+    }
+
     /// The code of the peer's STOP_SENDING, or `None` once it acknowledged everything
     ///
     /// # Errors

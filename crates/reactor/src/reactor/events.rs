@@ -7,18 +7,15 @@ use std::sync::Arc;
 use rustc_hash::FxHashSet;
 use webtransport_proto::{Dialect, Dir, Event, Read, Request, Response, SessionError, SessionId, StreamId};
 
-use super::{Reactor, SMALL_DATAGRAM, SessionEntry, StreamEntry, lost};
+use super::{Reactor, SessionEntry, StreamEntry, lost};
 use crate::pipe::Outcome;
 use crate::shared::{Figures, RecvStream, SendStream, Session, Stream};
-use crate::sync::lock;
 
 impl Reactor {
     pub(super) fn event(&mut self, event: Event) {
         match event {
             Event::SessionRequested { session, request, dialect, remote } => {
                 let session = self.add_session(session, dialect, Some(request), None, remote);
-                // It is known once the session is accepted, which the application does not wait for
-                lock(&session.figures).max_datagram_size.get_or_insert(SMALL_DATAGRAM);
                 self.shared.request(session, &mut self.woken);
             }
             Event::SessionEstablished { connect, session, response, dialect, remote } => {
