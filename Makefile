@@ -24,7 +24,7 @@ check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
-	$(VENV)/bin/mypy python tests examples tools
+	$(VENV)/bin/mypy python tests examples tools benchmarks
 	$(PYTHON) -m mypy.stubtest web_transport._web_transport
 
 test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds' first quick start
@@ -41,8 +41,9 @@ soak: $(VENV)/.wheel ## the tests that take minutes
 demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox
 	$(PYTHON) examples/demo.py
 
-bench: toolchain ## the floor: echo over loopback with no Python
+bench: $(VENV)/.wheel ## echo over loopback: the floor with no Python, then through Python
 	cargo bench $(LOCKED) -p webtransport-reactor --bench echo
+	$(PYTHON) benchmarks/echo.py
 
 interop: $(VENV)/.wheel ## the tests against other implementations
 	$(PYTHON) -m pytest tests/interop
