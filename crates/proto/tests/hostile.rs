@@ -266,3 +266,17 @@ fn what_is_open_ends_with_the_session() {
     assert!(bytes.ends_with(&concat(&[&[0x68, 0x43, 0x08], &5u32.to_be_bytes(), b"done"])), "{bytes:x?}");
     assert_eq!(end, Ok(true), "FIN follows CLOSE at once");
 }
+
+#[test]
+fn the_fin_of_an_empty_stream_comes_after_its_header() {
+    // Firefox closes the connection when both come in one frame
+    let (mut sim, _, session) = established();
+    sim.run(Duration::from_secs(1));
+    let now = sim.now;
+    let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
+    sim.server.finish(now, stream);
+    let wire = StreamId::from(quinn_proto::VarInt::from_u64(stream.as_u64()).unwrap());
+    let first = sim.until("header", |sim| sim.client.accepted(Dir::Uni).contains(&wire).then(|| sim.client.read(wire)));
+    assert_eq!(first, (vec![0x40, 0x54, 0x00], Ok(false)));
+    sim.until("FIN", |sim| (sim.client.read(wire).1 == Ok(true)).then_some(()));
+}
