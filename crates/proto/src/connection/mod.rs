@@ -1,9 +1,10 @@
 //! One HTTP/3 connection: what QUIC reports, its timers, and its end.
 //!
-//! The parts: `incoming` finds out what a peer's stream is, `sessions` lives on CONNECT streams, `streams` carries
+//! The parts: `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers, `sessions` lives on CONNECT streams, `streams` carries
 //! the application's bytes and datagrams.
 
 mod incoming;
+mod requests;
 mod sessions;
 mod streams;
 

@@ -1,0 +1,222 @@
+//! Requests for sessions: a client's asking, a server's answer (WT §3).
+
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
+use quinn_proto::{Dir, StreamId};
+
+use super::{Connection, Target};
+use crate::code::H3Code;
+use crate::error::ConnectError;
+use crate::event::{ConnectId, Event};
+use crate::qpack::{self, DecodeError};
+use crate::request::{self, Inbound, Request, Response};
+use crate::session::{Failure, Phase, Session};
+use crate::settings::{Dialect, Settings};
+use crate::stream::CRITICAL_PRIORITY;
+
+impl Connection {
+    // ---- client: asking ----
+
+    pub(crate) fn connect(&mut self, now: Instant, connect: ConnectId, target: Target) {
+        self.connects.push_back((connect, target));
+        self.open_connects(now);
+    }
+
+    pub(crate) fn cancel_connect(&mut self, now: Instant, connect: ConnectId) {
+        self.connects.retain(|&(id, _)| id != connect);
+        let asked = |session: &Session| session.phase == Phase::Connecting(connect);
+        if let Some(id) = self.sessions.iter().find(|(_, session)| asked(session)).map(|(&id, _)| id) {
+            self.abort_session(id, H3Code::REQUEST_CANCELLED);
+        }
+        self.settle(now);
+    }
+
+    /// Send the requests that wait, once the server's SETTINGS say that it takes them (WT §3.1)
+    pub(super) fn open_connects(&mut self, now: Instant) {
+        let Some(peer) = &self.peer else { return };
+        if self.connects.is_empty() {
+            return;
+        }
+        let takes_datagrams = self.quic.datagrams().max_size().is_some();
+        let dialect = match requirements(self.dialect, peer, takes_datagrams) {
+            Ok(dialect) => dialect,
+            Err(lacking) => {
+                let text = format!("server does not offer WebTransport: {lacking}");
+                for (connect, _) in self.connects.drain(..) {
+                    self.events.push_back(Event::ConnectFailed { connect, error: ConnectError::Failed(text.clone()) });
+                }
+                return self.close_quic(now, H3Code::WT_REQUIREMENTS_NOT_MET.into(), Bytes::from(text)); // WT §3.1
+            }
+        };
+        while !self.connects.is_empty() {
+            let Some(id) = self.quic.streams().open(Dir::Bi) else { return };
+            let Some((connect, target)) = self.connects.pop_front() else { return };
+            let request = Request {
+                authority: target.authority,
+                path: target.path,
+                headers: target.headers,
+                subprotocols: target.subprotocols,
+            };
+            let mut block = BytesMut::new();
+            request.encode(dialect, &mut block);
+            self.had_session = true;
+            self.sessions.insert(id, Session::new(Phase::Connecting(connect), self.max_field_section()));
+            let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
+            self.send_headers(now, id, &block);
+        }
+    }
+
+    pub(super) fn connect_failed(&mut self, id: StreamId, connect: ConnectId, error: ConnectError) {
+        self.events.push_back(Event::ConnectFailed { connect, error });
+        self.abort_session(id, H3Code::REQUEST_CANCELLED);
+    }
+
+    fn handle_response(&mut self, now: Instant, id: StreamId, connect: ConnectId, response: Response) {
+        if (100..200).contains(&response.status) {
+            return; // RFC 9114 §4.1: interim responses come before the final one
+        }
+        if !response.is_success() {
+            return self.connect_failed(id, connect, ConnectError::Rejected(response));
+        }
+        let Some(dialect) = self.dialect else { return };
+        let session = self.session_id(id);
+        let remote = self.quic.remote_address();
+        self.events.push_back(Event::SessionEstablished { connect, session, response, dialect, remote });
+        self.open_session(now, id);
+    }
+
+    // ---- server: answering ----
+
+    fn handle_request(&mut self, now: Instant, id: StreamId, request: Inbound) {
+        let status = match request {
+            Inbound::WebTransport(request) => {
+                if let Some(session) = self.sessions.get_mut(&id) {
+                    session.phase = Phase::Queued(request);
+                }
+                return self.request_ready(now, id);
+            }
+            Inbound::Other { protocol: Some(_), .. } => 501, // RFC 9220 §3
+            Inbound::Other { protocol: None, .. } => 404,
+        };
+        self.answer(now, id, &Response::new(status));
+    }
+
+    /// Both the request and the client's SETTINGS are here (WT §3.1)
+    pub(super) fn request_ready(&mut self, now: Instant, id: StreamId) {
+        let Some(peer) = &self.peer else { return };
+        // A client that offers no version speaks one that needs no setting of clients (WT §7.1)
+        let dialect = *self.dialect.get_or_insert(Dialect::Draft07);
+        let takes_datagrams = self.quic.datagrams().max_size().is_some();
+        if let Err(lacking) = datagram_requirement(dialect, peer, takes_datagrams) {
+            tracing::debug!(connection = ?self.id, lacking, "request refused");
+            return self.abort_session(id, H3Code::MESSAGE_ERROR); // WT §3.1
+        }
+        let taken = self.sessions.values().filter(|session| session.is_open() || session.phase == Phase::Requested).count();
+        if taken >= self.config.max_sessions as usize {
+            return self.abort_session(id, H3Code::REQUEST_REJECTED); // WT §5.1
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Phase::Queued(request) = std::mem::replace(&mut session.phase, Phase::Requested) else { return };
+        let (session, remote) = (self.session_id(id), self.quic.remote_address());
+        self.events.push_back(Event::SessionRequested { session, request, dialect, remote });
+        self.notice_gone_client(now, id);
+    }
+
+    /// A request that waits is not read further, but its client may give up on it
+    pub(super) fn notice_gone_client(&mut self, now: Instant, id: StreamId) {
+        if let Ok(Some(code)) = self.quic.recv_stream(id).received_reset() {
+            self.session_reset(now, id, code);
+        }
+    }
+
+    pub(crate) fn accept_session(&mut self, now: Instant, id: StreamId, response: &Response) -> bool {
+        match (self.sessions.get(&id), self.dialect) {
+            (Some(session), Some(dialect)) if session.phase == Phase::Requested => {
+                let mut block = BytesMut::new();
+                response.encode(dialect, &mut block);
+                self.send_headers(now, id, &block);
+                self.open_session(now, id);
+                self.read_session(now, id);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(crate) fn reject_session(&mut self, now: Instant, id: StreamId, response: &Response) -> bool {
+        let waits = self.sessions.get(&id).is_some_and(|session| session.phase == Phase::Requested);
+        if waits {
+            self.answer(now, id, response);
+        }
+        waits
+    }
+
+    /// Answer a request and be done with it
+    fn answer(&mut self, now: Instant, id: StreamId, response: &Response) {
+        let mut block = BytesMut::new();
+        response.encode(self.dialect.unwrap_or(Dialect::Draft16), &mut block);
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.phase = Phase::Closed;
+            session.recv_done = true;
+            session.gone = true;
+        }
+        self.send_headers(now, id, &block);
+        self.finish_connect_stream(now, id);
+        self.stop_quic(id, H3Code::NO_ERROR); // RFC 9114 §4.1
+        self.refuse_pending(id);
+    }
+
+    // ---- both ----
+
+    pub(super) fn handle_headers(&mut self, now: Instant, id: StreamId, block: &[u8]) {
+        let fields = match qpack::decode(block, self.config.max_field_section_size) {
+            Ok(fields) => fields,
+            Err(DecodeError::TooLarge) => return self.headers_too_large(now, id),
+            Err(DecodeError::Decompression) => {
+                return self.fail(now, H3Code::QPACK_DECOMPRESSION_FAILED, "field section cannot be decoded"); // RFC 9204 §2.2
+            }
+        };
+        match self.sessions.get(&id).map(|session| &session.phase) {
+            Some(&Phase::Connecting(connect)) => match request::decode_response(fields) {
+                Ok(response) => self.handle_response(now, id, connect, response),
+                Err(_) => self.session_failed(now, id, &Failure::Stream(H3Code::MESSAGE_ERROR)),
+            },
+            Some(Phase::Request) => match request::decode_request(fields) {
+                Ok(request) => self.handle_request(now, id, request),
+                Err(_) => self.session_failed(now, id, &Failure::Stream(H3Code::MESSAGE_ERROR)),
+            },
+            _ => {}
+        }
+    }
+
+    fn headers_too_large(&mut self, now: Instant, id: StreamId) {
+        match self.sessions.get(&id).map(|session| &session.phase) {
+            Some(&Phase::Connecting(connect)) => {
+                let text = "server's answer has too many header bytes".to_owned();
+                self.connect_failed(id, connect, ConnectError::Failed(text));
+            }
+            _ => self.answer(now, id, &Response::new(431)), // RFC 9114 §4.2.2
+        }
+    }
+}
+
+/// What the server must have said before it may be asked for a session (WT §3.1), by the version in use
+fn requirements(dialect: Option<Dialect>, peer: &Settings, takes_datagrams: bool) -> Result<Dialect, &'static str> {
+    let dialect = dialect.ok_or("its SETTINGS name no version of WebTransport that we speak")?;
+    if dialect > Dialect::Draft02 && !peer.enable_connect_protocol {
+        return Err("SETTINGS_ENABLE_CONNECT_PROTOCOL is missing");
+    }
+    datagram_requirement(dialect, peer, takes_datagrams)?;
+    Ok(dialect)
+}
+
+fn datagram_requirement(dialect: Dialect, peer: &Settings, takes_datagrams: bool) -> Result<(), &'static str> {
+    // draft-02 peers may go by the setting of draft-ietf-masque-h3-datagram-04, and some take no datagrams at all
+    let setting = peer.h3_datagram || dialect == Dialect::Draft02;
+    match (setting, takes_datagrams || dialect < Dialect::Draft14) {
+        (false, _) => Err("SETTINGS_H3_DATAGRAM is missing"),
+        (_, false) => Err("the transport parameter max_datagram_frame_size is missing"),
+        _ => Ok(()),
+    }
+}
