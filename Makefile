@@ -34,9 +34,9 @@ test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds'
 	    '$(PYTHON) -m pytest' \
 	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON) seed000,echo "no quick starts: there is no $(QUICKSTARTS)")'
 
-soak: $(VENV)/.wheel ## the tests that take minutes
-	$(PYTHON) -m pytest -m soak || [ $$? = 5 ] # 5: none was found
-	@echo "the random simulations of crates/proto have longer runs of their own: see CONTRIBUTING.md"
+soak: $(VENV)/.wheel ## the tests that take minutes, and every interleaving of two threads on a pipe
+	$(PYTHON) -m pytest -m soak
+	RUSTFLAGS='--cfg loom' cargo test $(LOCKED) --release -p webtransport-reactor --test pipe_loom --target-dir target/loom
 
 demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox
 	$(PYTHON) examples/demo.py
