@@ -272,8 +272,6 @@ async def connect(library: Library, url: str, names: list[str]) -> dict[str, obj
         try:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 results[check.__name__] = await check(library, url)
-        except NotImplementedError:
-            results[check.__name__] = None
         except Exception as error:
             results[check.__name__] = f"{type(error).__name__}: {error}"
     return results
