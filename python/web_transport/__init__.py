@@ -34,6 +34,7 @@ from .errors import (
 )
 from .server import Server, SessionRequest
 from .session import Session
+from .stats import RecvStreamStats, SendStreamStats
 from .streams import RecvStream, SendStream
 
 __all__ = [
@@ -44,7 +45,9 @@ __all__ = [
     "DatagramTooLargeError",
     "ProtocolError",
     "RecvStream",
+    "RecvStreamStats",
     "SendStream",
+    "SendStreamStats",
     "Server",
     "Session",
     "SessionClosed",

@@ -137,6 +137,7 @@ class SendStream:
     def set_priority(self, priority: int) -> None: ...
     @property
     def priority(self) -> int: ...
+    def stats(self) -> tuple[int, int, int | None]: ...  # bytes written, sent, acknowledged; None: not all, and how many is unknown
 
 @final
 class RecvStream:
@@ -145,5 +146,7 @@ class RecvStream:
     @property
     def stream_id(self) -> int: ...
     def read(self, n: int, token: int) -> bytes | None: ...  # 1 to n bytes, as many as are there; b"" at the end; n = 0 never waits
+    def readinto(self, buffer: Buffer, token: int) -> int | None: ...  # as read; TypeError: not writable
+    def stats(self) -> tuple[int, int]: ...  # bytes received, read
     def stop(self, code: int) -> None: ...
     def closed(self, token: int) -> tuple[int | None] | None: ...  # the peer's reset code, or (None,) at the end

@@ -154,16 +154,18 @@ class StreamTooLongError(StreamError):
 
 
 class StreamIncompleteReadError(StreamError):
-    """The peer finished the stream after *partial*, before the *expected* number of bytes."""
+    """The peer finished the stream after *partial*: before the *expected* number of bytes, or with None before a separator."""
 
-    expected: int = 0
+    expected: int | None = 0
     partial: bytes = b""
 
-    def __init__(self, expected: int = 0, partial: bytes = b"") -> None:
+    def __init__(self, expected: int | None = 0, partial: bytes = b"") -> None:
         super().__init__(expected, partial)
         self.expected, self.partial = expected, partial
 
     def __str__(self) -> str:
+        if self.expected is None:
+            return f"peer finished the stream early: {len(self.partial)} bytes and no separator"
         return f"peer finished the stream early: {len(self.partial)} bytes of {self.expected} expected"
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from . import _web_transport as _native
 from ._bridge import Bridge, Home, Turn, tokens
 from .errors import StreamClosedLocally, StreamIncompleteReadError, StreamTooLongError, WebTransportError
+from .stats import RecvStreamStats, SendStreamStats
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -116,6 +117,10 @@ class SendStream:
         """The stream's number on the wire (RFC 9000 §2.1)."""
         return self._native.stream_id
 
+    def stats(self) -> SendStreamStats:
+        """How far the bytes have come, now; also after the end. Source: W3C WebTransport, SendStream ``getStats``."""
+        return SendStreamStats(*self._native.stats())
+
     @property
     def priority(self) -> int:
         """Which stream goes first when several have data: the higher; 32 bits signed, else OverflowError."""
@@ -171,7 +176,7 @@ class RecvStream:
             if n < 0:
                 data = await self._gather(bridge, sys.maxsize if limit is None else limit + 1)
                 if limit is not None and len(data) > limit:
-                    self._buffer += data
+                    self._buffer[:0] = data
                     raise StreamTooLongError(limit)
                 return data
             head = self._unread(n)
@@ -199,6 +204,85 @@ class RecvStream:
         if len(data) < n:
             raise StreamIncompleteReadError(n, data)
         return data
+
+    async def readinto(self, buffer: "Buffer") -> int:
+        """Read as many bytes as are there, and fit, into the beginning of *buffer*, as soon as there are any.
+
+        They are copied once, from the packet. Cancelled, it has taken no byte and written none.
+
+        Args:
+            buffer: Any writable contiguous buffer; while the call waits, a bytearray cannot change its size.
+        Returns:
+            How many bytes were read: at least 1, or 0 at the peer's FIN and where *buffer* has no room.
+        Raises:
+            TypeError: *buffer* cannot be written to.
+            StreamClosedByPeer: The peer reset the stream (``kind="reset"``).
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session is over; the class says why.
+        """
+        with memoryview(buffer).cast("B") as view:
+            if view.readonly:
+                raise TypeError("readinto needs a writable buffer")
+            async with self._turn as bridge:
+                head = self._unread(len(view))
+                view[: len(head)] = head
+                if len(head) == len(view):
+                    return len(head)
+                while (taken := self._native.readinto(view[len(head) :], self._token)) is None:
+                    if head:
+                        return len(head)
+                    await bridge.woken(self._token)
+                if taken == 0:
+                    self._ended = True
+                return len(head) + taken
+
+    async def readuntil(self, separator: bytes = b"\n", *, limit: int = 65536) -> bytes:
+        """Read up to the first *separator*, and return it too. If it comes to nothing, no byte is lost but at the FIN.
+
+        Args:
+            separator: At least one byte, else ValueError.
+            limit: The most to return, in bytes, the separator included: what a peer who sends none can make us keep.
+        Raises:
+            StreamTooLongError: There is no separator within *limit*; all bytes stay there for later reads.
+            StreamIncompleteReadError: The peer finished the stream before; ``partial`` has what there was, and
+                ``expected`` is None.
+            StreamClosedByPeer: The peer reset the stream (``kind="reset"``).
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session is over; the class says why.
+        """
+        if not separator:
+            raise ValueError("readuntil needs a separator of at least one byte")
+        async with self._turn as bridge:
+            searched = 0  # before this no separator begins
+            while (found := self._buffer.find(separator, searched)) < 0:
+                searched = max(0, len(self._buffer) - len(separator) + 1)
+                if len(self._buffer) > limit:
+                    raise StreamTooLongError(limit)
+                if (chunk := self._take(_CHUNK)) is None:
+                    await bridge.woken(self._token)
+                elif chunk:
+                    self._buffer += chunk
+                else:
+                    raise StreamIncompleteReadError(None, self._unread(len(self._buffer)))
+            if (end := found + len(separator)) > limit:
+                raise StreamTooLongError(limit)
+            return self._unread(end)
+
+    async def readline(self, *, limit: int = 65536) -> bytes:
+        """Read up to the next newline, and return it too; at the peer's FIN what is left, at last ``b""``.
+
+        Args:
+            limit: The most to return, in bytes.
+        Raises:
+            StreamTooLongError: The line is longer than *limit*; all of it stays there for later reads.
+            StreamClosedByPeer: The peer reset the stream (``kind="reset"``).
+            StreamClosedLocally: The stream was stopped.
+            SessionError: The session is over; the class says why.
+        """
+        try:
+            return await self.readuntil(b"\n", limit=limit)
+        except StreamIncompleteReadError as error:
+            return error.partial
 
     def stop(self, error_code: int = 0) -> None:
         """Want no more (STOP_SENDING): pending reads and all later ones raise StreamClosedLocally.
@@ -228,6 +312,11 @@ class RecvStream:
     def stream_id(self) -> int:
         """The stream's number on the wire (RFC 9000 §2.1)."""
         return self._native.stream_id
+
+    def stats(self) -> RecvStreamStats:
+        """How many bytes came and were read, now; also after the end. Source: W3C WebTransport, ReceiveStream ``getStats``."""
+        received, taken = self._native.stats()
+        return RecvStreamStats(received, taken - len(self._buffer))
 
     def __aiter__(self) -> Self:
         return self

@@ -42,6 +42,7 @@ FILLED = [
     errors.StreamClosedByPeer(kind="reset", code=None),
     errors.StreamTooLongError(limit=10),
     errors.StreamIncompleteReadError(5, b"ab"),
+    errors.StreamIncompleteReadError(None, b"ab"),
     errors.DatagramNotSupportedError("disabled_locally"),
     errors.ConnectError("cannot connect to here: no"),
     errors.SessionTimeout(),
@@ -87,6 +88,7 @@ def test_errors_pickle(error, travel):
         (errors.SessionClosedLocally(), "session closed locally"),
         (errors.StreamClosedByPeer("stop", 9), "peer closed the stream: stop, code 9"),
         (errors.StreamIncompleteReadError(5, b"ab"), "peer finished the stream early: 2 bytes of 5 expected"),
+        (errors.StreamIncompleteReadError(None, b"ab"), "peer finished the stream early: 2 bytes and no separator"),
         (errors.ConnectError("cannot connect: why"), "cannot connect: why"),
     ],
 )

@@ -1,7 +1,7 @@
 //! Bytes across the border: one copy in, one copy out.
 
 use pyo3::buffer::PyUntypedBuffer;
-use pyo3::exceptions::PyBufferError;
+use pyo3::exceptions::{PyBufferError, PyTypeError};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use webtransport_reactor::Chunks;
@@ -22,6 +22,40 @@ pub(crate) fn with_bytes<R>(data: &Bound<'_, PyAny>, f: impl FnOnce(&[u8]) -> R)
     // not call Python, so nothing that honours the interpreter's lock writes to it meanwhile.
     let bytes = unsafe { std::slice::from_raw_parts(buffer.buf_ptr().cast::<u8>(), buffer.len_bytes()) };
     Ok(f(bytes))
+}
+
+/// Somebody's memory, to be written to
+pub(crate) struct Target(PyUntypedBuffer);
+
+impl Target {
+    /// The memory of a writable contiguous buffer, which stays where it is until this is dropped
+    pub(crate) fn new(data: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let buffer = PyUntypedBuffer::get(data)?;
+        if buffer.readonly() {
+            return Err(PyTypeError::new_err("the buffer must be writable"));
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(PyBufferError::new_err("the buffer must be contiguous"));
+        }
+        Ok(Self(buffer))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len_bytes()
+    }
+
+    /// Write the chunks to its beginning; returns how many bytes that was
+    pub(crate) fn fill(&self, chunks: &Chunks) -> usize {
+        let mut filled = 0;
+        for chunk in chunks.iter() {
+            let len = chunk.len().min(self.len() - filled);
+            // SAFETY: the memory is writable and contiguous, as was checked, and `filled + len` is within it. It cannot be
+            // the chunk's, which Python never sees.
+            unsafe { self.0.buf_ptr().cast::<u8>().add(filled).copy_from_nonoverlapping(chunk.as_ptr(), len) };
+            filled += len;
+        }
+        filled
+    }
 }
 
 /// One `bytes` object of all chunks

@@ -50,6 +50,12 @@ impl SendStream {
         Ok(closed.map(|code| (code,)))
     }
 
+    /// Bytes written, sent, and acknowledged if that is known
+    fn stats(&self) -> (u64, u64, Option<u64>) {
+        let counts = self.handle.counts();
+        (counts.written, counts.sent, counts.acknowledged)
+    }
+
     /// Higher goes first
     fn set_priority(&self, priority: i32) {
         self.priority.store(priority, Ordering::Relaxed);
@@ -85,6 +91,19 @@ impl RecvStream {
     fn read<'py>(&self, py: Python<'py>, n: usize, token: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
         let chunks = self.0.read(n, token).map_err(|error| errors::stream(py, &error))?;
         chunks.map(|chunks| buffer::gather(py, &chunks)).transpose()
+    }
+
+    /// 1 to as many bytes as `buffer` holds, as many as are there, written into it; 0 at the end
+    fn readinto(&self, py: Python<'_>, buffer: &Bound<'_, PyAny>, token: u64) -> PyResult<Option<usize>> {
+        let target = buffer::Target::new(buffer)?;
+        let chunks = self.0.read(target.len(), token).map_err(|error| errors::stream(py, &error))?;
+        Ok(chunks.map(|chunks| target.fill(&chunks)))
+    }
+
+    /// Bytes received and read
+    fn stats(&self) -> (u64, u64) {
+        let counts = self.0.counts();
+        (counts.received, counts.read)
     }
 
     /// Ask the peer to send no more

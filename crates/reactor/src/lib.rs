@@ -41,7 +41,7 @@ pub use handle::{
     ConnectingHandle, DatagramError, EndpointHandle, RecvHandle, RequestGone, RequestHandle, SendHandle, SessionHandle, StartError,
 };
 pub use mailbox::Mailbox;
-pub use pipe::{Chunks, StreamError};
+pub use pipe::{Chunks, RecvCounts, SendCounts, StreamError};
 pub use shared::Counts;
 /// The state machine's own types, for those who know it only through this crate
 pub use webtransport_proto as proto;

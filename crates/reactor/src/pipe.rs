@@ -26,8 +26,8 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use webtransport_proto::SessionError;
 
-pub use self::recv::{Outcome, RecvPipe, Resume};
-pub use self::send::{Flush, Flushed, SendPipe};
+pub use self::recv::{Outcome, RecvCounts, RecvPipe, Resume};
+pub use self::send::{Flush, Flushed, SendCounts, SendPipe};
 
 /// Bytes of a stream that wait in one direction. Enough for the other side to work on while one side sleeps (a quarter of
 /// a millisecond at 1 GB/s), little enough to stay in the processor's cache and to let QUIC's windows do the buffering.

@@ -6,7 +6,7 @@ use webtransport_proto::{SessionError, StreamId};
 
 use super::leak_if_forked;
 use crate::command::Command;
-use crate::pipe::{Chunks, StreamError};
+use crate::pipe::{Chunks, RecvCounts, SendCounts, StreamError};
 use crate::shared::{RecvStream, SendStream, Session};
 
 /// The sending half of a stream; dropping it unfinished resets it with code 0
@@ -79,6 +79,13 @@ impl SendHandle {
         self.stream.pipe.closed(token)
     }
 
+    /// How far the bytes have come, also after the end
+    #[must_use]
+    pub fn counts(&self) -> SendCounts {
+        // In a forked child a lock may be held for ever
+        if self.stream.session.endpoint.epoch.is_over() { SendCounts::default() } else { self.stream.pipe.counts() }
+    }
+
     fn flush(&self, something: bool) {
         if something {
             self.stream.session.endpoint.tell(Command::Flush(Arc::clone(&self.stream)));
@@ -149,6 +156,12 @@ impl RecvHandle {
     pub fn closed(&self, token: u64) -> Result<Option<Option<u32>>, StreamError> {
         check_stream(&self.stream.session)?;
         self.stream.pipe.closed(token)
+    }
+
+    /// How many bytes came and were taken, also after the end
+    #[must_use]
+    pub fn counts(&self) -> RecvCounts {
+        if self.stream.session.endpoint.epoch.is_over() { RecvCounts::default() } else { self.stream.pipe.counts() }
     }
 }
 

@@ -19,6 +19,7 @@ enum Receiving {
 struct Recv {
     state: Receiving,
     queue: Queue,
+    counts: RecvCounts,
     capacity: usize,
     /// The reactor left something unread because there was no room: it must be told when there is
     full: bool,
@@ -45,6 +46,15 @@ pub enum Outcome {
     Lost(SessionError),
 }
 
+/// How many of a stream's bytes came, in order, and how many were taken
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RecvCounts {
+    /// Bytes that came out of QUIC; more may wait there while the pipe is full
+    pub received: u64,
+    /// Bytes that the application took
+    pub read: u64,
+}
+
 /// Whether the reactor must be told that there is room again
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
@@ -58,6 +68,7 @@ impl RecvPipe {
         Self(Mutex::new(Recv {
             state: Receiving::Open,
             queue: Queue::default(),
+            counts: RecvCounts::default(),
             capacity,
             full: capacity == 0,
             readers: Waiters::default(),
@@ -89,12 +100,19 @@ impl RecvPipe {
             return Ok((None, Resume(false)));
         }
         let chunks = recv.queue.take(n);
+        recv.counts.read += chunks.len as u64;
         // Half the pipe must be free, so that the reactor does not go on in crumbs
         let resume = recv.full && recv.queue.len <= recv.capacity / 2;
         if resume {
             recv.full = false;
         }
         Ok((Some(chunks), Resume(resume)))
+    }
+
+    /// How many bytes came and were taken, also after the end
+    #[must_use]
+    pub fn counts(&self) -> RecvCounts {
+        lock(&self.0).counts
     }
 
     /// Ask the peer to send no more; interrupts every other call. The reactor must be told, unless the end has come.
@@ -152,6 +170,7 @@ impl RecvPipe {
         }
         if !chunks.is_empty() {
             for chunk in chunks.drain(..) {
+                recv.counts.received += chunk.len() as u64;
                 recv.queue.push(chunk);
             }
             recv.readers.wake(woken);

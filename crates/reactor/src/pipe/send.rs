@@ -24,6 +24,7 @@ struct Send {
     /// Bytes taken from the application that QUIC has not taken: those in the queue, those being copied into it, and those
     /// that the reactor handed on
     held: usize,
+    counts: SendCounts,
     /// The FIN is for the reactor to pass on
     finish: bool,
     /// The reset is for the reactor to pass on
@@ -37,6 +38,17 @@ struct Send {
 /// The sending direction: the application writes, the reactor takes
 #[derive(Debug)]
 pub struct SendPipe(Mutex<Send>);
+
+/// How far a stream's bytes have come
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct SendCounts {
+    /// Bytes taken from the application
+    pub written: u64,
+    /// Bytes that QUIC took, to send them as soon as the peer and the network permit
+    pub sent: u64,
+    /// Bytes that the peer has; `None`: some of them, QUIC tells only when it is all
+    pub acknowledged: Option<u64>,
+}
 
 /// What the reactor is to pass on, after the chunks
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,6 +65,7 @@ impl Default for SendPipe {
             state: Sending::Open,
             queue: Queue::default(),
             held: 0,
+            counts: SendCounts::default(),
             finish: false,
             reset: None,
             flushing: false,
@@ -80,6 +93,7 @@ impl SendPipe {
         let taken = data.len().min(room);
         let data = &data[..taken];
         send.held += taken;
+        send.counts.written += taken as u64;
         if taken < SMALL {
             send.queue.push_small(data);
         } else {
@@ -155,6 +169,14 @@ impl SendPipe {
         }
     }
 
+    /// How far the bytes have come, also after the end
+    #[must_use]
+    pub fn counts(&self) -> SendCounts {
+        let send = lock(&self.0);
+        let all = matches!(send.state, Sending::Finished) || send.counts.written == 0;
+        SendCounts { acknowledged: all.then_some(send.counts.written), ..send.counts }
+    }
+
     /// What a dropped handle leaves behind: an unfinished stream is reset, so that it does not look complete
     pub fn abandon(&self, woken: &mut Vec<u64>) -> Flush {
         if matches!(lock(&self.0).state, Sending::Open) { self.reset(0, woken).unwrap_or(Flush(false)) } else { Flush(false) }
@@ -177,6 +199,7 @@ impl SendPipe {
     pub fn written(&self, bytes: usize, woken: &mut Vec<u64>) {
         let mut send = lock(&self.0);
         send.held = send.held.saturating_sub(bytes);
+        send.counts.sent += bytes as u64;
         if send.held <= CAPACITY / 2 {
             send.writers.wake(woken);
         }
