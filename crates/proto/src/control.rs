@@ -1,7 +1,7 @@
 //! The peer's control stream: SETTINGS first, then what changes the connection (RFC 9114 §6.2.1).
 
 use bytes::Bytes;
-use quinn_proto::Side;
+use quinn_proto::{Side, StreamId, VarInt};
 
 use crate::code::H3Code;
 use crate::frame::{Frame, FrameDecoder};
@@ -21,7 +21,8 @@ pub(crate) struct Control {
 #[derive(Debug)]
 pub(crate) enum Instruction {
     Settings(Settings),
-    Goaway,
+    /// A server's names the first request that it does not process
+    Goaway(StreamId),
 }
 
 /// SETTINGS of 4 KiB hold hundreds of them
@@ -46,8 +47,7 @@ impl Control {
                 }
                 _ if !self.settings_seen => return Err(H3Code::MISSING_SETTINGS), // RFC 9114 §6.2.1
                 Frame::Goaway(id) => {
-                    self.goaway(id)?;
-                    return Ok(Some(Instruction::Goaway));
+                    return self.goaway(id).map(|id| Some(Instruction::Goaway(id)));
                 }
                 // We never push, so there is nothing to limit or to cancel (RFC 9114 §7.2.3, §7.2.7)
                 Frame::MaxPushId(_) if self.peer == Side::Client => {}
@@ -60,12 +60,12 @@ impl Control {
         Ok(None)
     }
 
-    fn goaway(&mut self, id: u64) -> Result<(), H3Code> {
+    fn goaway(&mut self, id: u64) -> Result<StreamId, H3Code> {
         let is_request = id % 4 == 0;
         if self.peer == Side::Server && !is_request || self.goaway.is_some_and(|last| id > last) {
             return Err(H3Code::ID_ERROR); // RFC 9114 §5.2
         }
         self.goaway = Some(id);
-        Ok(())
+        VarInt::from_u64(id).map(StreamId::from).map_err(|_| H3Code::ID_ERROR)
     }
 }

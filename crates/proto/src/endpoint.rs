@@ -35,6 +35,8 @@ pub struct Endpoint {
     responses: VecDeque<(Transmit, Vec<u8>)>,
     /// Connections without their `ConnectionGone`
     live: usize,
+    /// It takes no new connections
+    draining: bool,
     closed: bool,
 }
 
@@ -83,6 +85,7 @@ impl Endpoint {
             timers: BinaryHeap::new(),
             responses: VecDeque::new(),
             live: 0,
+            draining: false,
             closed: false,
         })
     }
@@ -115,7 +118,7 @@ impl Endpoint {
                     self.drive(now, index);
                 }
             }
-            Some(DatagramEvent::NewConnection(incoming)) if self.closed || self.live >= self.config.max_connections => {
+            Some(DatagramEvent::NewConnection(incoming)) if !self.takes_connections() => {
                 let transmit = self.quic.refuse(incoming, &mut buf);
                 self.respond(transmit, buf);
             }
@@ -132,6 +135,10 @@ impl Endpoint {
             },
             Some(DatagramEvent::Response(transmit)) => self.respond(transmit, buf),
         }
+    }
+
+    fn takes_connections(&self) -> bool {
+        !self.closed && !self.draining && self.live < self.config.max_connections
     }
 
     fn respond(&mut self, transmit: Transmit, buf: Vec<u8>) {
@@ -238,7 +245,7 @@ impl Endpoint {
         self.with(now, session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
     }
 
-    /// Tell the peer that we would like the session to end soon (WT §4.7)
+    /// Tell the peer that we would like the session to end soon (WT §4.7); the second time does nothing
     pub fn drain_session(&mut self, now: Instant, session: SessionId) {
         self.with(now, session.connection, |connection| connection.ask_to_drain(now, session.stream));
     }
@@ -248,6 +255,19 @@ impl Endpoint {
     /// `SessionClosed` comes at once, `SessionGone` once the peer has answered. Of the reason at most 1024 bytes are sent.
     pub fn close_session(&mut self, now: Instant, session: SessionId, code: u32, reason: &str) {
         self.with(now, session.connection, |connection| connection.close_session(now, session.stream, code, reason));
+    }
+
+    /// Server: take no more sessions, and ask those that there are to end soon (RFC 9114 §5.2, WT §4.7)
+    ///
+    /// Requests that have come by now may still be answered; sessions go on until someone closes them.
+    pub fn drain(&mut self, now: Instant) {
+        self.draining = true;
+        for index in 0..self.slots.len() as u32 {
+            if let Some(connection) = self.slot(index) {
+                connection.drain(now);
+                self.drive(now, index);
+            }
+        }
     }
 
     /// Close every connection, and take no more: sessions end with `SessionClosed`, attempts with `ConnectFailed`

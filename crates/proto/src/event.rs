@@ -165,7 +165,7 @@ pub enum Event {
         /// The connection
         connection: ConnectionId,
     },
-    /// The peer would like the session to end soon (WT §4.7); fires once
+    /// We or the peer would like the session to end soon (WT §4.7); fires once
     SessionDraining {
         /// The session
         session: SessionId,

@@ -1,6 +1,7 @@
 //! HTTP/3 frames (RFC 9114 §7), decoded as they come and bounded in what is kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
+use quinn_proto::{StreamId, VarInt};
 
 use crate::code::H3Code;
 use crate::input::{Input, only_varint};
@@ -168,8 +169,8 @@ pub(crate) fn settings(out: &mut BytesMut, settings: &Settings) {
 }
 
 /// Append a GOAWAY frame
-#[cfg(test)] // sent once an endpoint drains
-pub(crate) fn goaway(out: &mut BytesMut, id: u64) {
+pub(crate) fn goaway(out: &mut BytesMut, first_refused: StreamId) {
+    let id = VarInt::from(first_refused).into_inner();
     encode_header(GOAWAY, varint::size(id) as u64, out);
     varint::encode(id, out);
 }
@@ -221,7 +222,7 @@ mod tests {
         data(&mut out, b"hello");
         data(&mut out, b"");
         data(&mut out, b"again");
-        goaway(&mut out, 0x4000);
+        goaway(&mut out, StreamId::from(VarInt::from_u32(0x4000)));
         out.put_slice(&[0x03, 0x01, 0x07]); // CANCEL_PUSH
         out.put_slice(&[0x0d, 0x02, 0x40, 0x05]); // MAX_PUSH_ID
         out.put_slice(&[0x05, 0x03, 0x00, 0xaa, 0xbb]); // PUSH_PROMISE

@@ -180,6 +180,9 @@ impl Connection {
     /// A bidirectional stream of a client that does not begin with the WebTransport signal carries a request
     fn start_request(&mut self, now: Instant, id: StreamId) {
         let Some(Incoming::Head(head)) = self.incoming.remove(&id) else { return };
+        if self.is_refused(id) {
+            return self.refuse_request(id);
+        }
         let mut session = Session::new(Phase::Request, self.max_field_section());
         session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
         self.sessions.insert(id, session);
@@ -253,7 +256,7 @@ impl Connection {
             match control.next() {
                 Ok(None) => return,
                 Ok(Some(Instruction::Settings(settings))) => self.handle_settings(now, settings),
-                Ok(Some(Instruction::Goaway)) => self.drain_sessions(),
+                Ok(Some(Instruction::Goaway(id))) => self.handle_goaway(id),
                 Err(code) => self.fail(now, code, "peer broke the rules of the control stream"),
             }
         }

@@ -1,8 +1,9 @@
 //! One HTTP/3 connection: what QUIC reports, its timers, and its end.
 //!
-//! The parts: `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers, `sessions` lives on CONNECT streams, `streams` carries
+//! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers, `sessions` lives on CONNECT streams, `streams` carries
 //! the application's bytes and datagrams.
 
+mod drain;
 mod incoming;
 mod requests;
 mod sessions;
@@ -90,6 +91,10 @@ pub(crate) struct Connection {
     requests_seen: u64,
     critical: [Option<StreamId>; 3],
     had_session: bool,
+    /// A GOAWAY was sent or received: every session is draining (WT §4.7)
+    draining: bool,
+    /// The first request that the server does not process, as its GOAWAY says (RFC 9114 §5.2)
+    goaway: Option<StreamId>,
     idle_since: Option<Instant>,
     /// Close with this once the sessions that are closing have closed
     ending: Option<(VarInt, Bytes)>,
@@ -122,6 +127,8 @@ impl Connection {
             requests_seen: 0,
             critical: [None; 3],
             had_session: false,
+            draining: false,
+            goaway: None,
             idle_since: None,
             ending: None,
             closing: false,
@@ -250,6 +257,9 @@ impl Connection {
             if ty == incoming::CONTROL {
                 frame::settings(&mut bytes, &self.local);
                 frame::grease(&mut bytes);
+                if let Some(first_refused) = self.goaway {
+                    frame::goaway(&mut bytes, first_refused);
+                }
             }
             // It fails only on a closed stream
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
@@ -354,7 +364,7 @@ impl Connection {
         if let Some((code, reason)) = self.ending.take() {
             return self.close_quic(now, code, reason);
         }
-        if self.quic.side() == Side::Client && self.had_session {
+        if self.quic.side() == Side::Client {
             return self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()); // RFC 9114 §5.3
         }
         if self.quic.side() == Side::Server && !self.quic.is_handshaking() {

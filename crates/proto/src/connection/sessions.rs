@@ -29,7 +29,7 @@ impl Connection {
     }
 
     /// A capsule in a DATA frame of its own
-    fn send_capsule(&mut self, now: Instant, id: StreamId, encode: impl FnOnce(&mut BytesMut)) {
+    pub(super) fn send_capsule(&mut self, now: Instant, id: StreamId, encode: impl FnOnce(&mut BytesMut)) {
         let (mut payload, mut out) = (BytesMut::new(), BytesMut::new());
         encode(&mut payload);
         frame::data(&mut out, &payload);
@@ -60,6 +60,9 @@ impl Connection {
         }
         let session = self.session_id(id);
         self.events.extend(datagrams.into_iter().map(|payload| Event::DatagramReceived { session, payload }));
+        if self.draining {
+            self.say_draining(id);
+        }
     }
 
     pub(super) fn read_session(&mut self, now: Instant, id: StreamId) {
@@ -97,7 +100,7 @@ impl Connection {
             Capsule::CloseSession { code, reason } => {
                 self.peer_ended(now, id, SessionError::Peer { by: CloseSource::Session, code: Some(code.into()), reason });
             }
-            Capsule::DrainSession => self.drain_session(id),
+            Capsule::DrainSession => self.say_draining(id),
             Capsule::Datagram(payload) => self.deliver_datagram(now, id, payload), // RFC 9297 §3.5
             // WT §5.1: without flow control its capsules are ignored
             Capsule::MaxData(_)
@@ -108,24 +111,7 @@ impl Connection {
         }
     }
 
-    fn drain_session(&mut self, id: StreamId) {
-        let session = self.session_id(id);
-        if let Some(found) = self.sessions.get_mut(&id)
-            && found.is_open()
-            && !std::mem::replace(&mut found.draining, true)
-        {
-            self.events.push_back(Event::SessionDraining { session });
-        }
-    }
-
-    /// GOAWAY means draining for every session of the connection (WT §4.7)
-    pub(super) fn drain_sessions(&mut self) {
-        for id in self.session_ids() {
-            self.drain_session(id);
-        }
-    }
-
-    fn session_ids(&self) -> Vec<StreamId> {
+    pub(super) fn session_ids(&self) -> Vec<StreamId> {
         let mut ids: Vec<_> = self.sessions.keys().copied().collect();
         ids.sort_unstable();
         ids
@@ -240,13 +226,6 @@ impl Connection {
     }
 
     // ---- ends, by us ----
-
-    /// Ask the peer to end the session soon; it goes on until someone closes it (WT §4.7)
-    pub(crate) fn ask_to_drain(&mut self, now: Instant, id: StreamId) {
-        if self.sessions.get(&id).is_some_and(Session::is_open) {
-            self.send_capsule(now, id, capsule::drain_session);
-        }
-    }
 
     pub(crate) fn close_session(&mut self, now: Instant, id: StreamId, code: u32, reason: &str) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
