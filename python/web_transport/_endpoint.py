@@ -11,6 +11,12 @@ CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
 _GONE = 1  # `wait_closed` waits under the second of an endpoint's tokens
 
 
+def check_code(code: int) -> None:
+    """Whether CONNECTION_CLOSE can carry *code* (RFC 9000 §19.19); ValueError if not."""
+    if not 0 <= code < 1 << 62:
+        raise ValueError(f"code must be at least 0 and below 2**62: {code}")
+
+
 class Endpoint:
     """A socket and the connections on it: leaving ``async with`` closes them and waits until they are gone.
 
@@ -32,8 +38,7 @@ class Endpoint:
             code: For the peers' applications, below 2**62, else ValueError.
             reason: For people; only the beginning of a long one fits.
         """
-        if not 0 <= code < 1 << 62:
-            raise ValueError(f"code must be at least 0 and below 2**62: {code}")
+        check_code(code)
         self._native.close(code, reason.encode(errors="replace"))
 
     async def wait_closed(self) -> None:

@@ -72,6 +72,8 @@ class Endpoint:
     def connect(
         self, remote: tuple[str, int], server_name: str, authority: str, path: str, headers: Sequence[tuple[str, bytes]]
     ) -> Connecting: ...  # remote: an IP literal and a port; ConnectError if closed
+    def drain(self) -> None: ...  # idempotent
+    def drained(self, token: int) -> bool | None: ...  # True: the last session has gone after drain()
     def close(self, code: int, reason: bytes) -> None: ...  # idempotent; ValueError for a code >= 2**62
     def gone(self, token: int) -> bool | None: ...  # True: every connection has ended, the socket is closed
 
@@ -111,6 +113,10 @@ class Session:
     def send_datagram(self, data: Buffer) -> bool: ...  # queued; False: the queue is above its high-water mark
     def datagrams_sent(self, token: int) -> bool | None: ...  # True: the queue is below its high-water mark
     def receive_datagram(self, token: int) -> bytes | None: ...
+    def drain(self) -> None: ...  # idempotent
+    @property
+    def is_draining(self) -> bool: ...
+    def draining(self, token: int) -> bool | None: ...  # True: we or the peer asked for the end
     def close(self, code: int, reason: str) -> None: ...  # OverflowError: no u32
     def gone(self, token: int) -> bool | None: ...  # True: the peer has closed the CONNECT stream, or was given up on
     @property

@@ -1,12 +1,16 @@
 """Accepting sessions."""
 
+from math import inf
+from time import monotonic
 from typing import Self
 
 from . import _web_transport as _native
 from ._bridge import Home
-from ._endpoint import CongestionControl, Endpoint
+from ._endpoint import CongestionControl, Endpoint, check_code
 from .errors import SessionError
 from .session import Session
+
+_DRAINED = 2  # `shutdown` waits under the third of an endpoint's tokens
 
 
 class SessionRequest:
@@ -109,6 +113,38 @@ class Server(Endpoint):
             ValueError: Certificate and key do not fit each other; the old ones stay in use.
         """
         self._native.reload_certificates(certificate_chain, private_key)
+
+    def drain(self) -> None:
+        """Take no more sessions, and ask those that there are to end soon; draining again does nothing.
+
+        New connections are refused, and so are new requests on old connections. Requests that came before can still be
+        accepted; `accept` goes on waiting until the server is closed. Every session is `Session.draining` on both sides
+        and goes on until someone closes it. Source: RFC 9114 §5.2; WT §4.7.
+        """
+        self._native.drain()
+
+    async def shutdown(self, *, timeout: float, code: int = 0, reason: str = "") -> None:
+        """Drain, give the sessions time to end, then close: after this the server is gone.
+
+        Returns as soon as the last session has ended, on both sides. Cancelled, it closes at once.
+
+        Args:
+            timeout: Seconds that sessions have, at least 0; what is still open then is closed with *code* and *reason*.
+            code: For the applications of those peers, as for `close`.
+            reason: For people, as for `close`.
+        """
+        if not 0 <= timeout < inf:
+            raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
+        check_code(code)
+        bridge = self._home.enter()
+        deadline = monotonic() + timeout
+        try:
+            self.drain()
+            while not self._native.drained(self._token + _DRAINED) and (left := deadline - monotonic()) > 0:
+                await bridge.woken(self._token + _DRAINED, left)
+        finally:
+            self.close(code, reason)
+        await self.wait_closed()
 
     async def accept(self) -> SessionRequest | None:
         """Wait for a client's request for a session; None once the server is closed. A cancelled accept loses none."""

@@ -12,7 +12,7 @@ from .streams import RecvStream, SendStream
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-_ACCEPT_BI, _ACCEPT_UNI, _DATAGRAM_RECEIVED, _DATAGRAMS_SENT, _GONE = range(5)  # offsets to a session's tokens
+_ACCEPT_BI, _ACCEPT_UNI, _DATAGRAM_RECEIVED, _DATAGRAMS_SENT, _GONE, _DRAINING = range(6)  # offsets to a session's tokens
 _MAX_REASON = 1024  # bytes of UTF-8 (WT §6)
 
 _Stream = TypeVar("_Stream")
@@ -109,6 +109,23 @@ class Session:
             await bridge.woken(self._token + _DATAGRAM_RECEIVED)
         return data
 
+    def drain(self) -> None:
+        """Ask the peer to end the session soon; nothing else changes, and asking again does nothing.
+
+        The session goes on, with streams old and new, until one side closes it. On a session that is over this does
+        nothing. Source: WT §4.7.
+        """
+        self._native.drain()
+
+    @property
+    def draining(self) -> "Draining":
+        """Whether the session should end soon, because the peer or this side asked for it: a condition, and awaitable.
+
+        ``if session.draining`` tells; ``await session.draining`` waits, and raises what ended the session if that comes
+        first. It comes of `drain` and `Server.drain`, on either side. Source: WT §4.7.
+        """
+        return Draining(self)
+
     def close(self, code: int = 0, reason: str = "") -> None:
         """End the session. From now on every call raises SessionClosedLocally; closing again does nothing.
 
@@ -182,10 +199,34 @@ class Session:
         send, recv = pair
         return SendStream(send, self._native, self._home), RecvStream(recv, self._native, self._home)
 
+    async def _drains(self) -> None:
+        bridge = self._home.enter()
+        while not self._native.draining(self._token + _DRAINING):
+            await bridge.woken(self._token + _DRAINING)
+
     async def _datagrams_sent(self) -> None:
         bridge = self._home.enter()
         while not self._native.datagrams_sent(self._token + _DATAGRAMS_SENT):
             await bridge.woken(self._token + _DATAGRAMS_SENT)
+
+
+class Draining:
+    """Whether a session should end soon: true or false when asked, and true once awaited."""
+
+    __slots__ = ("_session",)
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __bool__(self) -> bool:
+        return self._session._native.is_draining
+
+    def __await__(self) -> Generator[Any, None, None]:
+        """Wait for it; SessionError if the session ends without having been asked to."""
+        return self._session._drains().__await__()
+
+    def __repr__(self) -> str:
+        return f"<draining: {bool(self)}>"
 
 
 class _Sending:

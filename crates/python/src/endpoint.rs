@@ -108,6 +108,16 @@ impl Endpoint {
         self.0.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))
     }
 
+    /// Take no more sessions, and ask those that there are to end soon
+    fn drain(&self) {
+        self.0.drain();
+    }
+
+    /// True: the last session has gone after `drain`
+    fn drained(&self, token: u64) -> Option<bool> {
+        self.0.is_drained(token).then_some(true)
+    }
+
     /// Close every connection
     fn close(&self, code: u64, reason: &[u8]) -> PyResult<()> {
         if code > MAX_CODE {

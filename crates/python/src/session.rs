@@ -122,6 +122,23 @@ impl Session {
         Ok(payload.map(|payload| PyBytes::new(py, &payload)))
     }
 
+    /// Ask the peer to end the session soon
+    fn drain(&self) {
+        self.0.drain();
+    }
+
+    /// We or the peer asked for the session's end
+    #[getter]
+    fn is_draining(&self) -> bool {
+        self.0.is_draining()
+    }
+
+    /// True: the same, for those who wait for it
+    fn draining(&self, py: Python<'_>, token: u64) -> PyResult<Option<bool>> {
+        let draining = self.0.wait_draining(token).map_err(|error| errors::session(py, &error))?;
+        Ok(draining.then_some(true))
+    }
+
     /// End the session
     fn close(&self, code: u32, reason: &str) {
         self.0.close(code, reason);

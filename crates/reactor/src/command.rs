@@ -15,7 +15,9 @@ pub(crate) enum Command {
     CancelConnect(Arc<Connecting>),
     AcceptSession(Arc<Session>, Response),
     RejectSession(Arc<Session>, Response),
+    DrainSession(Arc<Session>),
     CloseSession(Arc<Session>, u32, String),
+    DrainEndpoint,
     CloseEndpoint(u64, Vec<u8>),
     ReloadTls(Box<ServerTls>),
     /// Open one more stream for the session's `open`

@@ -155,6 +155,19 @@ impl EndpointHandle {
         Ok(ConnectingHandle { connecting })
     }
 
+    /// Server: take no more sessions, and ask those that there are to end soon. The second time does nothing.
+    pub fn drain(&self) {
+        if !self.is_forked() {
+            self.shared.tell(Command::DrainEndpoint);
+        }
+    }
+
+    /// Whether the last session has gone after `drain`; if not, `token` is parked
+    #[must_use]
+    pub fn is_drained(&self, token: u64) -> bool {
+        self.is_forked() || self.shared.is_drained(token)
+    }
+
     /// Close every connection with `code`, which goes out as it is, and `reason`. The second time does nothing.
     pub fn close(&self, code: u64, reason: &[u8]) {
         if self.is_forked() {

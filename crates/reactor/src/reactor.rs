@@ -45,6 +45,8 @@ pub(crate) struct Reactor {
     /// The socket may have something for us; the poll tells only of changes
     readable: bool,
     now: Instant,
+    /// Set by `drain`: when the last session has gone, say so
+    draining: bool,
     /// Set by `close`: when to end at the latest
     deadline: Option<Instant>,
 
@@ -113,6 +115,7 @@ impl Reactor {
             poll,
             readable: true,
             now: Instant::now(),
+            draining: false,
             deadline: None,
             connecting: FxHashMap::default(),
             connections: FxHashMap::default(),
@@ -234,7 +237,12 @@ impl Reactor {
                 self.proto.reject_session(now, session.id, &response);
                 self.session_gone(session.id, SessionError::Local);
             }
+            Command::DrainSession(session) => self.proto.drain_session(now, session.id),
             Command::CloseSession(session, code, reason) => self.proto.close_session(now, session.id, code, &reason),
+            Command::DrainEndpoint => {
+                self.draining = true;
+                self.proto.drain(now);
+            }
             Command::CloseEndpoint(code, reason) => {
                 if self.deadline.is_none() {
                     self.deadline = Some(now + CLOSE_TIMEOUT);
@@ -396,6 +404,9 @@ impl Reactor {
                 let max_datagram_size = self.proto.max_datagram_size(id);
                 *lock(&session.figures) = Figures { rtt, max_datagram_size, remote_address };
             }
+        }
+        if self.draining && self.sessions.is_empty() {
+            self.shared.set_drained(&mut self.woken);
         }
         self.shared.publish(Counts {
             connections: self.proto.connections(),

@@ -50,6 +50,9 @@ struct EndpointState {
     /// How many of those are over
     dead_requests: usize,
     acceptors: Waiters,
+    /// It takes no new sessions, and the last one has gone
+    drained: bool,
+    drained_waiters: Waiters,
     gone: bool,
     gone_waiters: Waiters,
 }
@@ -138,6 +141,21 @@ impl Endpoint {
         None
     }
 
+    /// Whether it was asked to drain, and the last session has gone
+    pub(crate) fn is_drained(&self, token: u64) -> bool {
+        let mut state = lock(&self.state);
+        if !state.drained {
+            state.drained_waiters.park(token);
+        }
+        state.drained
+    }
+
+    pub(crate) fn set_drained(&self, woken: &mut Vec<u64>) {
+        let mut state = lock(&self.state);
+        state.drained = true;
+        state.drained_waiters.wake(woken);
+    }
+
     pub(crate) fn gone(&self, token: u64) -> bool {
         let mut state = lock(&self.state);
         if !state.gone {
@@ -150,6 +168,7 @@ impl Endpoint {
     pub(crate) fn end(&self) {
         let mut woken = Vec::new();
         self.close(&mut woken);
+        self.set_drained(&mut woken);
         {
             let mut state = lock(&self.state);
             state.gone = true;
@@ -253,6 +272,9 @@ pub(crate) struct Session {
 struct SessionState {
     /// By direction, as all that follows
     streams: [Streams; 2],
+    /// One of the sides would like the session to end soon
+    draining: bool,
+    draining_waiters: Waiters,
     /// The reactor has seen the end: what is in `accept` now is complete, and all that will be
     over: bool,
     gone: bool,
@@ -370,6 +392,7 @@ impl Session {
             streams.openers.wake(woken);
             streams.acceptors.wake(woken);
         }
+        state.draining_waiters.wake(woken);
         self.incoming.wake(woken);
     }
 
@@ -435,6 +458,33 @@ impl Session {
                 Ok(None)
             }
             stream => Ok(stream),
+        }
+    }
+
+    /// Returns whether it was not draining before
+    pub(crate) fn set_draining(&self, woken: &mut Vec<u64>) -> bool {
+        let mut state = lock(&self.state);
+        state.draining_waiters.wake(woken);
+        !std::mem::replace(&mut state.draining, true)
+    }
+
+    /// Whether one of the sides has asked the other to end the session soon
+    pub(crate) fn is_draining(&self) -> bool {
+        lock(&self.state).draining
+    }
+
+    /// The same for those who wait for it; if not, `token` is parked
+    pub(crate) fn wait_draining(&self, token: u64) -> Result<bool, SessionError> {
+        let mut state = lock(&self.state);
+        if state.draining {
+            return Ok(true);
+        }
+        match self.error() {
+            Some(error) => Err(error),
+            None => {
+                state.draining_waiters.park(token);
+                Ok(false)
+            }
         }
     }
 

@@ -221,6 +221,33 @@ impl SessionHandle {
         figures(&self.session).max_datagram_size.ok_or(DatagramError::UnsupportedByPeer)
     }
 
+    /// Ask the peer to end the session soon; the session goes on. On a session that is over it does nothing.
+    pub fn drain(&self) {
+        if self.end().is_some() {
+            return;
+        }
+        let mut woken = Vec::new();
+        if self.session.set_draining(&mut woken) {
+            self.session.endpoint.tell(Command::DrainSession(Arc::clone(&self.session)));
+        }
+        self.session.endpoint.post(&mut woken);
+    }
+
+    /// Whether we or the peer asked for the session's end
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        !self.is_forked() && self.session.is_draining()
+    }
+
+    /// The same for those who wait for it; if not, `token` is parked
+    ///
+    /// # Errors
+    /// The session ended without it.
+    pub fn wait_draining(&self, token: u64) -> Result<bool, SessionError> {
+        self.check()?;
+        self.session.wait_draining(token)
+    }
+
     /// End the session: what is finished is delivered first. From now on every call says that we closed it.
     pub fn close(&self, code: u32, reason: &str) {
         if self.is_forked() {

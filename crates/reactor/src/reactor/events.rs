@@ -68,8 +68,11 @@ impl Reactor {
             }
             // `transmit` comes after every event, and looks
             Event::DatagramsUnblocked { .. } => {}
-            // Nobody asks yet
-            Event::SessionDraining { .. } => {}
+            Event::SessionDraining { session } => {
+                if let Some(entry) = self.sessions.get(&session) {
+                    entry.session.set_draining(&mut self.woken);
+                }
+            }
             Event::SessionClosed { session, error } => self.session_closed(session, error),
             Event::SessionGone { session } => self.session_gone(session, lost()),
             Event::ConnectionGone { connection } => {
