@@ -11,7 +11,7 @@ NAMES = """
     Server SessionRequest Client Session SendStream RecvStream generate_self_signed certificate_hash
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
-    StreamIncompleteReadError SendStreamStats RecvStreamStats DatagramError DatagramTooLargeError DatagramNotSupportedError
+    StreamIncompleteReadError SendStreamStats RecvStreamStats Datagrams DatagramError DatagramTooLargeError DatagramNotSupportedError
 """.split()
 
 

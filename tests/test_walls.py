@@ -10,7 +10,7 @@ OURS = ("web_transport", "pywebtransport")
 MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.py"))
 
 # Each row may import the rows above it, `errors` and the native module
-TRANSPORT = [("errors", "stats"), "certs", "_bridge", "streams", "session", "_endpoint", ("client", "server")]
+TRANSPORT = [("errors", "stats"), "certs", "_bridge", ("streams", "datagrams"), "session", "_endpoint", ("client", "server")]
 # Each row may import the rows above it, and the rest of the framework is at the level of the last but one
 FRAMEWORK = [
     ("types", "constants", "exceptions", "utils"),

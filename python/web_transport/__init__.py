@@ -12,6 +12,7 @@
 
 from .certs import certificate_hash, generate_self_signed
 from .client import Client
+from .datagrams import Datagrams
 from .errors import (
     ConnectError,
     DatagramError,
@@ -43,6 +44,7 @@ __all__ = [
     "DatagramError",
     "DatagramNotSupportedError",
     "DatagramTooLargeError",
+    "Datagrams",
     "ProtocolError",
     "RecvStream",
     "RecvStreamStats",

@@ -117,6 +117,11 @@ class Session:
     @property
     def is_draining(self) -> bool: ...
     def draining(self, token: int) -> bool | None: ...  # True: we or the peer asked for the end
+    # What the queues of datagrams keep, each way: the age in seconds, how many, and whether the newest goes if they are more
+    @property
+    def datagram_limits(self) -> tuple[tuple[float | None, int, bool], tuple[float | None, int, bool]]: ...  # out, in
+    def limit_outgoing(self, max_age: float | None, max_buffered: int, drop_newest: bool) -> None: ...
+    def limit_incoming(self, max_age: float | None, max_buffered: int, drop_newest: bool) -> None: ...
     def close(self, code: int, reason: str) -> None: ...  # OverflowError: no u32
     def gone(self, token: int) -> bool | None: ...  # True: the peer has closed the CONNECT stream, or was given up on
     @property

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from . import _web_transport as _native
 from ._bridge import Home, tokens
+from .datagrams import Datagrams
 from .errors import SessionError
 from .streams import RecvStream, SendStream
 
@@ -30,6 +31,7 @@ class Session:
         self._native = native
         self._home = home
         self._token = tokens()
+        self._datagrams = Datagrams(native, home, self._token + _DATAGRAM_RECEIVED)
         self._bi_openers: list[int] = []  # tokens that no call uses now
         self._uni_openers: list[int] = []
 
@@ -84,8 +86,8 @@ class Session:
         """Queue a datagram, now. It may get lost on its way, be overtaken or, if too many are queued, be dropped.
 
         What is returned may be ignored, or awaited so as not to queue faster than the network carries: it is done
-        once the queue is below its high-water mark, 1 024 datagrams or 1 MiB. At twice that the oldest is
-        dropped. Cancelling the wait takes nothing back. Source: WT §4.5; RFC 9221.
+        once the queue is below its high-water mark, 1 024 datagrams or 1 MiB unless `datagrams` says otherwise. At twice
+        that the oldest is dropped. Cancelling the wait takes nothing back. Source: WT §4.5; RFC 9221.
 
         Args:
             data: Any contiguous buffer of at most `max_datagram_size` bytes; copied, so it may be reused.
@@ -99,7 +101,8 @@ class Session:
     async def receive_datagram(self) -> bytes:
         """Wait for a datagram of the peer, which may be empty. A cancelled call loses none.
 
-        As many as the queue holds wait for this call; past that, the oldest is dropped.
+        As many as the queue holds wait for this call; past that, the oldest is dropped. `datagrams` says how many
+        that are, and lets them be received in a loop.
 
         Raises:
             SessionError: The session is over; the class says why.
@@ -125,6 +128,11 @@ class Session:
         first. It comes of `drain` and `Server.drain`, on either side. Source: WT §4.7.
         """
         return Draining(self)
+
+    @property
+    def datagrams(self) -> Datagrams:
+        """The queues of datagrams: iterate to receive, or set how many wait, for how long, and which go first."""
+        return self._datagrams
 
     def close(self, code: int = 0, reason: str = "") -> None:
         """End the session. From now on every call raises SessionClosedLocally; closing again does nothing.

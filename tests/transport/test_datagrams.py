@@ -2,10 +2,12 @@
 
 import asyncio
 import gc
+import math
+import sys
 import warnings
 
 import pytest
-from web_transport import DatagramTooLargeError, SessionClosedByPeer, SessionClosedLocally
+from web_transport import DatagramTooLargeError, SessionClosedByPeer, SessionClosedLocally, SessionTimeout
 
 
 async def test_echo(pair):
@@ -130,3 +132,73 @@ async def test_datagrams_after_the_end(pair, parked):
         await receiving
     with pytest.raises(SessionClosedByPeer):
         pair.client.send_datagram(b"x")
+
+
+async def test_iteration(pair):
+    """A loop receives what receive_datagram would, and ends when the peer closes the session."""
+    for index in range(3):
+        await pair.client.send_datagram(b"%d" % index)
+    assert await pair.server.receive_datagram() == b"0"
+    received = []
+    async for data in pair.server.datagrams:
+        received.append(data)
+        if len(received) == 2:
+            pair.client.close(7)
+    assert received == [b"1", b"2"]
+    assert pair.server.close_reason.code == 7
+    assert [data async for data in pair.server.datagrams] == []
+
+
+async def test_iteration_ends_with_our_own_close(pair, parked):
+    """Closing the session ends the loops over its datagrams, also one that waits."""
+
+    async def loop():
+        return [data async for data in pair.client.datagrams]
+
+    waiting = await parked(loop())
+    pair.client.close()
+    assert await waiting == []
+
+
+async def test_iteration_raises_what_is_no_close(make_client, make_server, connect, parked):
+    """A session that got lost is no finished loop."""
+    client, server = make_client(max_idle_timeout=0.3), make_server()
+    pair = await connect(client, server)
+    with pytest.raises(SessionTimeout):
+        await anext(pair.client.datagrams)
+    pair = await connect(make_client(), server)
+    waiting = await parked(anext(pair.client.datagrams))
+    server.close(5, "gone")
+    with pytest.raises(SessionClosedByPeer) as caught:
+        await waiting
+    assert caught.value.source == "application"
+
+
+async def test_limits_by_default(pair):
+    """What the W3C leaves to us; one object for each session."""
+    datagrams = pair.client.datagrams
+    assert datagrams is pair.client.datagrams
+    assert (datagrams.incoming_max_age, datagrams.outgoing_max_age) == (None, None)
+    assert (datagrams.incoming_max_buffered, datagrams.outgoing_max_buffered) == (1024, 1024)
+    assert (datagrams.incoming_policy, datagrams.outgoing_policy) == ("drop-oldest", "drop-oldest")
+
+
+@pytest.mark.parametrize("way", ["incoming", "outgoing"])
+async def test_limits_are_checked_and_kept(pair, way):
+    """Ages are seconds, not negative, and 0 is none; a queue holds at least one; each is set without the others."""
+    datagrams = pair.client.datagrams
+    for age, kept in ((0.25, 0.25), (0, None), (3, 3.0), (math.inf, None), (1e300, None), (None, None), (2.5, 2.5)):
+        setattr(datagrams, f"{way}_max_age", age)
+        assert getattr(datagrams, f"{way}_max_age") == kept
+    for wrong in (-1, -0.001, math.nan, -math.inf):
+        with pytest.raises(ValueError, match="age"):
+            setattr(datagrams, f"{way}_max_age", wrong)
+    for buffered, kept in ((5, 5), (0, 1), (-3, 1), (2**70, sys.maxsize), (7, 7)):
+        setattr(datagrams, f"{way}_max_buffered", buffered)
+        assert getattr(datagrams, f"{way}_max_buffered") == kept
+    setattr(datagrams, f"{way}_policy", "drop-newest")
+    with pytest.raises(ValueError, match="policy"):
+        setattr(datagrams, f"{way}_policy", "drop-random")
+    assert [getattr(datagrams, f"{way}_{name}") for name in ("max_age", "max_buffered", "policy")] == [2.5, 7, "drop-newest"]
+    other = {"incoming": "outgoing", "outgoing": "incoming"}[way]
+    assert [getattr(datagrams, f"{other}_{name}") for name in ("max_age", "max_buffered", "policy")] == [None, 1024, "drop-oldest"]

@@ -1,9 +1,11 @@
 //! Sessions, and how they come about.
 
+use std::time::Duration;
+
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use webtransport_reactor::proto::{Field, Response};
-use webtransport_reactor::{ConnectingHandle, RequestHandle, SessionHandle};
+use webtransport_reactor::{ConnectingHandle, DatagramLimits, RequestHandle, SessionHandle};
 
 use crate::stream::{RecvStream, SendStream};
 use crate::{buffer, errors, options};
@@ -75,6 +77,15 @@ fn response(status: u16, headers: Vec<(String, Vec<u8>)>) -> Response {
     response
 }
 
+/// Seconds, datagrams, and whether the newest goes where there are too many
+type Limits = (Option<f64>, usize, bool);
+
+fn datagram_limits(max_age: Option<f64>, max_buffered: usize, drop_newest: bool) -> DatagramLimits {
+    // An age beyond what the clock can tell is none
+    let max_age = max_age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    DatagramLimits { max_age, max_buffered, drop_newest }
+}
+
 /// An established session. Dropping it closes it with `(0, "")`.
 #[pyclass(frozen, module = "web_transport._web_transport")]
 pub(crate) struct Session(SessionHandle);
@@ -137,6 +148,25 @@ impl Session {
     fn draining(&self, py: Python<'_>, token: u64) -> PyResult<Option<bool>> {
         let draining = self.0.wait_draining(token).map_err(|error| errors::session(py, &error))?;
         Ok(draining.then_some(true))
+    }
+
+    /// What the queues of datagrams keep: on their way out, and in
+    #[getter]
+    fn datagram_limits(&self) -> (Limits, Limits) {
+        let limits =
+            |limits: DatagramLimits| (limits.max_age.map(|age| age.as_secs_f64()), limits.max_buffered, limits.drop_newest);
+        let (outgoing, incoming) = self.0.datagram_limits();
+        (limits(outgoing), limits(incoming))
+    }
+
+    /// Change what the queue on the way out keeps
+    fn limit_outgoing(&self, max_age: Option<f64>, max_buffered: usize, drop_newest: bool) {
+        self.0.limit_outgoing_datagrams(datagram_limits(max_age, max_buffered, drop_newest));
+    }
+
+    /// Change what the queue of those that came keeps
+    fn limit_incoming(&self, max_age: Option<f64>, max_buffered: usize, drop_newest: bool) {
+        self.0.limit_incoming_datagrams(datagram_limits(max_age, max_buffered, drop_newest));
     }
 
     /// End the session

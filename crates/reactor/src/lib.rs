@@ -36,6 +36,7 @@ mod shared;
 mod socket;
 mod sync;
 
+pub use datagrams::{DatagramCounts, DatagramLimits};
 pub use fork::after_fork_in_child;
 pub use handle::{
     ConnectingHandle, DatagramError, EndpointHandle, RecvHandle, RequestGone, RequestHandle, SendHandle, SessionHandle, StartError,

@@ -360,17 +360,18 @@ impl Reactor {
         let mut i = 0;
         while let Some(session) = self.feeding.get(i) {
             let room = self.proto.datagram_room(session.id);
-            let more = room == 0 || session.outgoing.take(room, &mut self.chunks, &mut self.woken);
-            let mut dropped = 0;
+            let more = session.outgoing.take(room, self.now, &mut self.chunks, &mut self.woken);
+            let (mut taken, mut dropped) = (0, 0);
             for datagram in self.chunks.drain(..) {
                 match self.proto.send_datagram(self.now, session.id, &datagram) {
-                    Ok(()) => fed = true,
+                    Ok(()) => taken += 1,
                     // The path's MTU shrank meanwhile, or the session ended
                     Err(_) => dropped += 1,
                 }
             }
-            if dropped > 0 {
-                session.outgoing.count_dropped(dropped);
+            if taken + dropped > 0 {
+                session.outgoing.count(taken, dropped);
+                fed |= taken > 0;
             }
             if more {
                 i += 1;

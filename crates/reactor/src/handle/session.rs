@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use webtransport_proto::{Dialect, Dir, Request, Response, SessionError};
 
 use super::{DatagramError, RecvHandle, RequestGone, SendHandle, figures, leak_if_forked};
 use crate::command::Command;
+use crate::datagrams::{DatagramCounts, DatagramLimits};
 use crate::shared::{Session, Stream};
 
 /// A client's request for a session; dropping it unanswered rejects it with 404
@@ -163,7 +164,7 @@ impl SessionHandle {
         if payload.len() > max {
             return Err(DatagramError::TooLarge { len: payload.len(), max });
         }
-        let (below_mark, tell) = self.session.outgoing.push(payload);
+        let (below_mark, tell) = self.session.outgoing.push(payload, Instant::now);
         if tell {
             self.session.endpoint.tell(Command::SendDatagrams(Arc::clone(&self.session)));
         }
@@ -192,7 +193,7 @@ impl SessionHandle {
             // Asked first: what is there after the end is all there will be. And asked again once the token is parked, for
             // the end may have come in between, and wakes nobody twice.
             let over = self.session.is_over();
-            match self.session.incoming.pop(token) {
+            match self.session.incoming.pop(token, Instant::now) {
                 Some(datagram) => return Ok(Some(datagram)),
                 None if over => return Err(self.end().unwrap_or(SessionError::Local)),
                 None if self.session.is_over() => {}
@@ -201,13 +202,38 @@ impl SessionHandle {
         }
     }
 
-    /// How many datagrams were dropped because a queue was full: on their way out, and in
+    /// What became of the datagrams, also after the end: on their way out, and in
     #[must_use]
-    pub fn dropped_datagrams(&self) -> (u64, u64) {
+    pub fn datagram_counts(&self) -> (DatagramCounts, DatagramCounts) {
         if self.is_forked() {
-            return (0, 0);
+            return Default::default();
         }
-        (self.session.outgoing.dropped(), self.session.incoming.dropped())
+        (self.session.outgoing.counts(), self.session.incoming.counts())
+    }
+
+    /// What the queues of datagrams keep: on their way out, and in
+    #[must_use]
+    pub fn datagram_limits(&self) -> (DatagramLimits, DatagramLimits) {
+        if self.is_forked() {
+            return Default::default();
+        }
+        (self.session.outgoing.limits(), self.session.incoming.limits())
+    }
+
+    /// Have the queue of datagrams on their way out keep this, at once
+    pub fn limit_outgoing_datagrams(&self, limits: DatagramLimits) {
+        if !self.is_forked() {
+            let mut woken = Vec::new();
+            self.session.outgoing.set_limits(limits, Instant::now(), &mut woken);
+            self.session.endpoint.post(&mut woken);
+        }
+    }
+
+    /// Have the queue of datagrams that came keep this, at once
+    pub fn limit_incoming_datagrams(&self, limits: DatagramLimits) {
+        if !self.is_forked() {
+            self.session.incoming.set_limits(limits, Instant::now());
+        }
     }
 
     /// The longest datagram that fits now

@@ -61,7 +61,7 @@ impl Reactor {
             }
             Event::DatagramReceived { session, payload } => {
                 if let Some(entry) = self.sessions.get(&session) {
-                    entry.session.incoming.push(&payload, &mut self.woken);
+                    entry.session.incoming.push(&payload, self.now, &mut self.woken);
                     let session = Arc::clone(&entry.session);
                     self.touch(&session);
                 }
