@@ -43,24 +43,22 @@ class Mailbox:
 class Endpoint:
     """A socket, its reactor thread and all connections on it. Dropping it closes it with code 0."""
 
+    # options: those of web_transport.Server and Client that are only numbers, time-outs and choices; what is left out has its default
+
     @staticmethod
     def server(
         *,
         certificate_chain: Sequence[bytes],
         private_key: bytes,
         bind: str,
-        congestion_control: str,
-        max_idle_timeout: float | None,
-        keep_alive_interval: float | None,
+        **options: object,
     ) -> Endpoint: ...  # binds; ValueError for everything that is wrong
     @staticmethod
     def client(
         *,
         server_certificate_hashes: Sequence[bytes] | None,
         no_cert_verification: bool,
-        congestion_control: str,
-        max_idle_timeout: float | None,
-        keep_alive_interval: float | None,
+        **options: object,
     ) -> Endpoint: ...
     def attach(self, mailbox: Mailbox) -> None: ...  # where tokens go from now on; before the first parked token
     @property

@@ -29,6 +29,13 @@ class Client(Endpoint):
             queues short.
         max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+        stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
+        receive_window: The same for all streams of a connection together.
+        send_window: Bytes per connection that are kept until the peer has acknowledged them; writes wait for room.
+        max_streams: Streams of the peer that may be open at once on a connection, for each direction.
+        max_header_bytes: Header fields that are taken from a peer, counted as RFC 9114 §4.2.2 says; a longer answer is a ConnectError.
+        max_pending_streams: Streams that wait for their session on a connection; then the oldest is refused (WT §4.6).
+        max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
     Raises:
         ValueError: Pins are given but not to be verified, or an option is out of range.
     """
@@ -41,6 +48,13 @@ class Client(Endpoint):
         congestion_control: CongestionControl = "default",
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
+        stream_receive_window: int = 8 * 1024 * 1024,
+        receive_window: int = 16 * 1024 * 1024,
+        send_window: int = 8 * 1024 * 1024,
+        max_streams: int = 128,
+        max_header_bytes: int = 64 * 1024,
+        max_pending_streams: int = 32,
+        max_pending_datagrams: int = 256,
     ) -> None:
         super().__init__(
             _native.Endpoint.client(
@@ -49,6 +63,13 @@ class Client(Endpoint):
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
+                stream_receive_window=stream_receive_window,
+                receive_window=receive_window,
+                send_window=send_window,
+                max_streams=max_streams,
+                max_header_bytes=max_header_bytes,
+                max_pending_streams=max_pending_streams,
+                max_pending_datagrams=max_pending_datagrams,
             )
         )
 

@@ -2,7 +2,7 @@
 
 from math import inf
 from time import monotonic
-from typing import Self
+from typing import Literal, Self
 
 from . import _web_transport as _native
 from ._bridge import Home
@@ -76,6 +76,21 @@ class Server(Endpoint):
             queues short.
         max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+        max_connections: Connections at once, handshakes included; more are refused.
+        max_pending_handshakes: Handshakes at once; more are refused. One that does not get on ends with the idle time-out.
+        retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
+            from holding places and from being sent answers: "load" is while a quarter of `max_pending_handshakes` are under
+            way. Source: RFC 9000 §8.1.2.
+        max_sessions: Sessions at once on one connection; more are refused with H3_REQUEST_REJECTED (WT §5.2).
+        request_timeout: Seconds that a client may take to send a request, more than 0.
+        stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
+        receive_window: The same for all streams of a connection together.
+        send_window: Bytes per connection that are kept until the peer has acknowledged them; writes wait for room.
+        max_streams: Streams of the peer that may be open at once on a connection, for each direction.
+        max_header_bytes: Header fields that are taken from a peer, counted as RFC 9114 §4.2.2 says; a request with more is rejected
+            with 431, or costs its client the connection.
+        max_pending_streams: Streams that wait for their session on a connection; then the oldest is refused (WT §4.6).
+        max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
     Raises:
         ValueError: The address cannot be bound, certificate and key do not fit each other, or an option is out of range.
     """
@@ -89,6 +104,18 @@ class Server(Endpoint):
         congestion_control: CongestionControl = "default",
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
+        max_connections: int = 65_536,
+        max_pending_handshakes: int = 4096,
+        retry: Literal["never", "load", "always"] = "load",
+        max_sessions: int = 1,
+        request_timeout: float = 5,
+        stream_receive_window: int = 8 * 1024 * 1024,
+        receive_window: int = 16 * 1024 * 1024,
+        send_window: int = 8 * 1024 * 1024,
+        max_streams: int = 128,
+        max_header_bytes: int = 64 * 1024,
+        max_pending_streams: int = 32,
+        max_pending_datagrams: int = 256,
     ) -> None:
         super().__init__(
             _native.Endpoint.server(
@@ -98,6 +125,18 @@ class Server(Endpoint):
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
+                max_connections=max_connections,
+                max_pending_handshakes=max_pending_handshakes,
+                retry=retry,
+                max_sessions=max_sessions,
+                request_timeout=request_timeout,
+                stream_receive_window=stream_receive_window,
+                receive_window=receive_window,
+                send_window=send_window,
+                max_streams=max_streams,
+                max_header_bytes=max_header_bytes,
+                max_pending_streams=max_pending_streams,
+                max_pending_datagrams=max_pending_datagrams,
             )
         )
 

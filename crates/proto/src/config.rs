@@ -22,6 +22,18 @@ pub enum CongestionControl {
     LowLatency,
 }
 
+/// When a server has clients prove their addresses by a Retry, which costs them a round trip (RFC 9000 §8.1.2)
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Retry {
+    /// Never: whoever forges addresses can have us send to them thrice what they sent to us
+    Never,
+    /// While a quarter of the permitted handshakes is under way
+    #[default]
+    Load,
+    /// Always
+    Always,
+}
+
 /// What an endpoint is willing to do; every field has a default that suits loopback and the Internet
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,10 +43,10 @@ pub struct Config {
     pub keep_alive_interval: Option<Duration>,
     /// The congestion controller of every connection
     pub congestion_control: CongestionControl,
-    /// Bytes that a peer may send on one stream before they are read
-    pub stream_receive_window: u32,
-    /// Bytes that a peer may send on one connection before they are read
-    pub receive_window: u32,
+    /// Bytes that a peer may send on one stream before they are read, below 2^62
+    pub stream_receive_window: u64,
+    /// Bytes that a peer may send on one connection before they are read, below 2^62
+    pub receive_window: u64,
     /// Bytes that one connection keeps until they are acknowledged
     pub send_window: u64,
     /// Streams of each direction that a peer may have open; browsers ask for at least 100 (W3C)
@@ -45,8 +57,10 @@ pub struct Config {
     pub max_pending_streams: usize,
     /// Datagrams kept until their session is known (WT §4.6)
     pub max_pending_datagrams: usize,
-    /// How long streams and datagrams of unknown sessions, and requests before SETTINGS, are kept
+    /// How long streams and datagrams of unknown sessions are kept
     pub pending_timeout: Duration,
+    /// How long a client may take for a request: its fields, and SETTINGS
+    pub request_timeout: Duration,
     /// Bytes of a request's or response's fields, counted as RFC 9114 §4.2.2 says
     pub max_field_section_size: u64,
     /// How long `close` waits for finished streams to be acknowledged, and then for the peer's answer; longer where eight
@@ -56,6 +70,10 @@ pub struct Config {
     pub idle_connection_timeout: Duration,
     /// Connections, handshakes included, that a server keeps at once
     pub max_connections: usize,
+    /// Handshakes that a server has under way at once
+    pub max_pending_handshakes: usize,
+    /// When a server has clients prove their addresses
+    pub retry: Retry,
     /// Whether the socket never fragments, so that the path's MTU can be probed (RFC 8899)
     pub mtu_discovery: bool,
     /// Fixes all of QUIC's randomness; for simulations only
@@ -77,10 +95,14 @@ impl Default for Config {
             max_pending_streams: 32,
             max_pending_datagrams: 256,
             pending_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(5),
             max_field_section_size: 64 << 10,
             close_timeout: Duration::from_secs(3),
             idle_connection_timeout: Duration::from_secs(5),
             max_connections: 65_536,
+            // Some ten kilobytes each, while a client that is really there needs but a few round trips
+            max_pending_handshakes: 4096,
+            retry: Retry::Load,
             mtu_discovery: true,
             rng_seed: None,
         }
@@ -91,11 +113,23 @@ impl Config {
     /// Check what a user may get wrong, so that nothing later can fail for it
     ///
     /// # Errors
-    /// A time-out that does not fit in QUIC's 62 bits of milliseconds.
+    /// A time-out, in milliseconds, or a window that does not fit in QUIC's 62 bits.
     pub fn validate(&self) -> Result<(), ConfigError> {
-        match self.max_idle_timeout.map(IdleTimeout::try_from) {
-            Some(Err(_)) => Err(ConfigError("max_idle_timeout is too long".into())),
-            _ => Ok(()),
+        if let Some(Err(_)) = self.max_idle_timeout.map(IdleTimeout::try_from) {
+            return Err(ConfigError("max_idle_timeout is too long".into()));
+        }
+        for (name, window) in [("stream_receive_window", self.stream_receive_window), ("receive_window", self.receive_window)] {
+            VarInt::from_u64(window).map_err(|_| ConfigError(format!("{name} is not below 2^62: {window}")))?;
+        }
+        Ok(())
+    }
+
+    /// Whether a client must prove its address while so many handshakes are under way
+    pub(crate) fn wants_retry(&self, handshakes: usize) -> bool {
+        match self.retry {
+            Retry::Never => false,
+            Retry::Load => handshakes >= self.max_pending_handshakes / 4,
+            Retry::Always => true,
         }
     }
 
@@ -107,8 +141,8 @@ impl Config {
         transport
             .max_idle_timeout(self.max_idle_timeout.and_then(|t| IdleTimeout::try_from(t).ok()))
             .keep_alive_interval(self.keep_alive_interval)
-            .stream_receive_window(self.stream_receive_window.into())
-            .receive_window(self.receive_window.into())
+            .stream_receive_window(VarInt::from_u64(self.stream_receive_window).unwrap_or(VarInt::MAX))
+            .receive_window(VarInt::from_u64(self.receive_window).unwrap_or(VarInt::MAX))
             .send_window(self.send_window)
             .max_concurrent_bidi_streams(streams)
             .max_concurrent_uni_streams(streams)

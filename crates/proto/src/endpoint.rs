@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Transmit, VarInt};
+use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Incoming, Transmit, VarInt};
 
 use crate::config::Config;
 use crate::connection::{Connection, Target};
@@ -37,6 +37,8 @@ pub struct Endpoint {
     live: usize,
     /// It takes no new connections
     draining: bool,
+    /// Clients' connections whose handshake has neither succeeded nor failed
+    handshaking: usize,
     closed: bool,
 }
 
@@ -46,6 +48,8 @@ struct Slot {
     connection: Option<Box<Connection>>,
     generation: u32,
     dirty: bool,
+    /// It counts as `handshaking`
+    handshaking: bool,
     /// The earliest entry of this slot among the timers
     armed: Option<Instant>,
 }
@@ -86,6 +90,7 @@ impl Endpoint {
             responses: VecDeque::new(),
             live: 0,
             draining: false,
+            handshaking: 0,
             closed: false,
         })
     }
@@ -118,27 +123,35 @@ impl Endpoint {
                     self.drive(now, index);
                 }
             }
-            Some(DatagramEvent::NewConnection(incoming)) if !self.takes_connections() => {
-                let transmit = self.quic.refuse(incoming, &mut buf);
-                self.respond(transmit, buf);
+            Some(DatagramEvent::NewConnection(incoming)) => {
+                if let Some(transmit) = self.handle_incoming(now, incoming, &mut buf) {
+                    self.respond(transmit, buf);
+                }
             }
-            Some(DatagramEvent::NewConnection(incoming)) => match self.quic.accept(incoming, now, &mut buf, None) {
-                Ok((handle, quic)) => {
-                    let index = self.insert(handle, quic);
-                    self.drive(now, index);
-                }
-                Err(error) => {
-                    if let Some(transmit) = error.response {
-                        self.respond(transmit, buf);
-                    }
-                }
-            },
             Some(DatagramEvent::Response(transmit)) => self.respond(transmit, buf),
         }
     }
 
-    fn takes_connections(&self) -> bool {
-        !self.closed && !self.draining && self.live < self.config.max_connections
+    /// A client would like a connection; returns the answer if it gets none
+    fn handle_incoming(&mut self, now: Instant, incoming: Incoming, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let config = &self.config;
+        let full = self.live >= config.max_connections || self.handshaking >= config.max_pending_handshakes;
+        if self.closed || self.draining || full {
+            return Some(self.quic.refuse(incoming, buf));
+        }
+        if !incoming.remote_address_validated() && config.wants_retry(self.handshaking) {
+            return self.quic.retry(incoming, buf).ok(); // which fails only for an answer to a Retry, and that is validated
+        }
+        match self.quic.accept(incoming, now, buf, None) {
+            Ok((handle, quic)) => {
+                let index = self.insert(handle, quic);
+                self.slots[handle.0].handshaking = true;
+                self.handshaking += 1;
+                self.drive(now, index);
+                None
+            }
+            Err(error) => error.response,
+        }
     }
 
     fn respond(&mut self, transmit: Transmit, buf: Vec<u8>) {
@@ -436,7 +449,12 @@ impl Endpoint {
     }
 
     fn collect(&mut self, index: u32) {
-        let Some(connection) = self.slots.get_mut(index as usize).and_then(|slot| slot.connection.as_deref_mut()) else { return };
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        let Some(connection) = &mut slot.connection else { return };
+        if slot.handshaking && !connection.quic.is_handshaking() {
+            slot.handshaking = false;
+            self.handshaking -= 1;
+        }
         for event in connection.events.drain(..) {
             self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
             self.events.push_back(event);

@@ -28,7 +28,7 @@ mod stream;
 pub mod tls;
 mod varint;
 
-pub use config::{Config, CongestionControl};
+pub use config::{Config, CongestionControl, Retry};
 pub use connection::Target;
 pub use endpoint::Endpoint;
 pub use error::{CloseSource, ConfigError, ConnectError, DatagramError, SessionError};

@@ -2,6 +2,7 @@
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use pyo3::types::PyDict;
 use webtransport_reactor::EndpointHandle;
 use webtransport_reactor::proto::Target;
 use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
@@ -9,9 +10,6 @@ use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
 use crate::mailbox::Mailbox;
 use crate::session::{Connecting, Request};
 use crate::{errors, options};
-
-/// The largest code that fits in a QUIC variable-length integer (RFC 9000 §16)
-const MAX_CODE: u64 = (1 << 62) - 1;
 
 /// A socket, its reactor thread and all connections on it. Dropping it closes it with code 0.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -21,16 +19,14 @@ pub(crate) struct Endpoint(EndpointHandle);
 impl Endpoint {
     /// Bind and serve
     #[staticmethod]
-    #[pyo3(signature = (*, certificate_chain, private_key, bind, congestion_control, max_idle_timeout, keep_alive_interval))]
+    #[pyo3(signature = (*, certificate_chain, private_key, bind, **options))]
     fn server(
         certificate_chain: Vec<Vec<u8>>,
         private_key: &[u8],
         bind: &str,
-        congestion_control: &str,
-        max_idle_timeout: Option<f64>,
-        keep_alive_interval: Option<f64>,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let config = options::config(congestion_control, max_idle_timeout, keep_alive_interval)?;
+        let config = options::config(options)?;
         let address = options::bind(bind)?;
         let tls = ServerTls::new(certificate_chain, private_key).map_err(errors::config)?;
         EndpointHandle::server(config, tls, address).map(Self).map_err(errors::start)
@@ -38,15 +34,13 @@ impl Endpoint {
 
     /// A client on a free port
     #[staticmethod]
-    #[pyo3(signature = (*, server_certificate_hashes, no_cert_verification, congestion_control, max_idle_timeout, keep_alive_interval))]
+    #[pyo3(signature = (*, server_certificate_hashes, no_cert_verification, **options))]
     fn client(
         server_certificate_hashes: Option<Vec<Vec<u8>>>,
         no_cert_verification: bool,
-        congestion_control: &str,
-        max_idle_timeout: Option<f64>,
-        keep_alive_interval: Option<f64>,
+        options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
-        let config = options::config(congestion_control, max_idle_timeout, keep_alive_interval)?;
+        let config = options::config(options)?;
         let verification = match (server_certificate_hashes, no_cert_verification) {
             (Some(_), true) => {
                 return Err(PyValueError::new_err("server_certificate_hashes and no_cert_verification exclude each other"));
@@ -120,7 +114,7 @@ impl Endpoint {
 
     /// Close every connection
     fn close(&self, code: u64, reason: &[u8]) -> PyResult<()> {
-        if code > MAX_CODE {
+        if code > options::MAX_VARINT {
             return Err(PyValueError::new_err(format!("code {code} is not below 2**62")));
         }
         self.0.close(code, reason);

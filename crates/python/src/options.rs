@@ -4,43 +4,98 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use webtransport_reactor::proto::{Config, CongestionControl, Field};
+use pyo3::types::PyDict;
+use webtransport_reactor::proto::{Config, CongestionControl, Field, Retry};
 
 use crate::errors;
+
+/// The most of anything that is counted: memory for more would be gone long before
+const MANY: u64 = 1 << 24;
+
+/// The largest number that QUIC can express (RFC 9000 §16)
+pub(crate) const MAX_VARINT: u64 = (1 << 62) - 1;
 
 /// The shortest time-out that QUIC can tell the peer; a shorter one would mean none
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// The options that servers and clients share
-pub(crate) fn config(
-    congestion_control: &str,
-    max_idle_timeout: Option<f64>,
-    keep_alive_interval: Option<f64>,
-) -> PyResult<Config> {
-    let congestion_control = match congestion_control {
-        "default" => CongestionControl::Default,
-        "throughput" => CongestionControl::Throughput,
-        "low_latency" => CongestionControl::LowLatency,
-        other => return Err(PyValueError::new_err(format!("unknown congestion_control: {other:?}"))),
-    };
-    let config = Config {
-        congestion_control,
-        max_idle_timeout: seconds("max_idle_timeout", max_idle_timeout)?,
-        keep_alive_interval: seconds("keep_alive_interval", keep_alive_interval)?,
-        ..Config::default()
-    };
+/// The options of an endpoint, by their names in Python, over the defaults
+///
+/// Whoever adds one adds a line here; which of them a server or a client has is for Python's signatures to say.
+pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
+    let mut config = Config::default();
+    for (name, value) in options.into_iter().flatten() {
+        let name: &str = &name.extract::<String>()?;
+        let value = &value;
+        match name {
+            "congestion_control" => {
+                let choices = [
+                    ("default", CongestionControl::Default),
+                    ("throughput", CongestionControl::Throughput),
+                    ("low_latency", CongestionControl::LowLatency),
+                ];
+                config.congestion_control = choice(name, value, &choices)?;
+            }
+            "retry" => {
+                let choices = [("never", Retry::Never), ("load", Retry::Load), ("always", Retry::Always)];
+                config.retry = choice(name, value, &choices)?;
+            }
+            "max_idle_timeout" => config.max_idle_timeout = timeout(name, value)?,
+            "keep_alive_interval" => config.keep_alive_interval = timeout(name, value)?,
+            "request_timeout" => {
+                config.request_timeout =
+                    timeout(name, value)?.ok_or_else(|| PyValueError::new_err(format!("{name} must be more than 0 seconds")))?;
+            }
+            "max_connections" => config.max_connections = number(name, value, 1, MANY)?,
+            "max_pending_handshakes" => config.max_pending_handshakes = number(name, value, 1, MANY)?,
+            "max_sessions" => config.max_sessions = number(name, value, 1, MANY)?,
+            "max_streams" => config.max_concurrent_streams = number(name, value, 1, MANY)?,
+            "max_pending_streams" => config.max_pending_streams = number(name, value, 0, MANY)?,
+            "max_pending_datagrams" => config.max_pending_datagrams = number(name, value, 0, MANY)?,
+            "stream_receive_window" => config.stream_receive_window = number(name, value, 1, MAX_VARINT)?,
+            "receive_window" => config.receive_window = number(name, value, 1, MAX_VARINT)?,
+            "send_window" => config.send_window = number(name, value, 1, MAX_VARINT)?,
+            "max_header_bytes" => config.max_field_section_size = number(name, value, 1024, 1 << 24)?,
+            _ => return Err(PyTypeError::new_err(format!("unknown option: {name}"))),
+        }
+    }
     config.validate().map_err(errors::config)?;
     Ok(config)
 }
 
-/// A time-out; zero and `None` mean that there is none
-fn seconds(name: &str, value: Option<f64>) -> PyResult<Option<Duration>> {
-    let Some(value) = value.filter(|&value| value != 0.0) else { return Ok(None) };
-    match Duration::try_from_secs_f64(value) {
+/// One of a few words
+fn choice<T: Copy>(name: &str, value: &Bound<'_, PyAny>, choices: &[(&str, T)]) -> PyResult<T> {
+    let word: String = value.extract().map_err(|_| PyTypeError::new_err(format!("{name} must be a str: {value:?}")))?;
+    match choices.iter().find(|(choice, _)| *choice == word) {
+        Some(&(_, choice)) => Ok(choice),
+        None => {
+            let words: Vec<_> = choices.iter().map(|(word, _)| format!("{word:?}")).collect();
+            Err(PyValueError::new_err(format!("{name} must be one of {}: {word:?}", words.join(", "))))
+        }
+    }
+}
+
+/// A whole number within bounds
+fn number<T: TryFrom<u64>>(name: &str, value: &Bound<'_, PyAny>, min: u64, max: u64) -> PyResult<T> {
+    let number = match value.extract::<u64>() {
+        Ok(number) => Some(number).filter(|number| (min..=max).contains(number)),
+        Err(error) if error.is_instance_of::<PyOverflowError>(value.py()) => None,
+        Err(_) => return Err(PyTypeError::new_err(format!("{name} must be an int: {value:?}"))),
+    };
+    number
+        .and_then(|number| T::try_from(number).ok())
+        .ok_or_else(|| PyValueError::new_err(format!("{name} must be between {min} and {max}: {value}")))
+}
+
+/// A time-out in seconds; zero and `None` mean that there is none
+fn timeout(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
+    let seconds: Option<f64> =
+        value.extract().map_err(|_| PyTypeError::new_err(format!("{name} must be a number of seconds or None: {value:?}")))?;
+    let Some(seconds) = seconds.filter(|&seconds| seconds != 0.0) else { return Ok(None) };
+    match Duration::try_from_secs_f64(seconds) {
         Ok(duration) => Ok(Some(duration.max(SHORTEST))),
-        Err(_) => Err(PyValueError::new_err(format!("{name} is not a usable number of seconds: {value:?}"))),
+        Err(_) => Err(PyValueError::new_err(format!("{name} is not a usable number of seconds: {seconds:?}"))),
     }
 }
 

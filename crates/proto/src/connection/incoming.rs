@@ -186,7 +186,7 @@ impl Connection {
         let mut session = Session::new(Phase::Request, self.max_field_section());
         session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
         self.sessions.insert(id, session);
-        self.arm(now + self.config.pending_timeout, Timer::Request(id));
+        self.arm(now + self.config.request_timeout, Timer::Request(id));
         let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
         self.read_session(now, id);
     }
