@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 ROWS = re.findall(r"^\| ((?:WT|H3) \d+) \|.*\| (.*) \|$", (ROOT / "docs/spec.md").read_text(), re.MULTILINE)
 SOURCES = [path.read_text() for path in (ROOT / "crates/proto").rglob("*.rs")]
-TESTS = {name for source in SOURCES for name in re.findall(r"#\[test\]\nfn (\w+)", source)}
+TESTS = {name for source in SOURCES for name in re.findall(r"#\[test\]\n *fn (\w+)", source)}
 MODULES = {path.stem for path in (ROOT / "crates/proto/src").rglob("*.rs") if "mod tests" in path.read_text()}
 
 

@@ -145,25 +145,21 @@ pub(crate) fn drain_session(out: &mut BytesMut) {
 }
 
 /// Append WT_MAX_DATA (WT §5.6.4)
-#[cfg(test)] // sent once flow control is offered
 pub(crate) fn max_data(limit: u64, out: &mut BytesMut) {
     integer(MAX_DATA, limit, out);
 }
 
 /// Append WT_MAX_STREAMS (WT §5.6.2)
-#[cfg(test)] // sent once flow control is offered
 pub(crate) fn max_streams(dir: Dir, limit: u64, out: &mut BytesMut) {
     integer(if dir == Dir::Bi { MAX_STREAMS_BIDI } else { MAX_STREAMS_UNI }, limit, out);
 }
 
 /// Append WT_DATA_BLOCKED (WT §5.6.5)
-#[cfg(test)] // sent once flow control is offered
 pub(crate) fn data_blocked(limit: u64, out: &mut BytesMut) {
     integer(DATA_BLOCKED, limit, out);
 }
 
 /// Append WT_STREAMS_BLOCKED (WT §5.6.3)
-#[cfg(test)] // sent once flow control is offered
 pub(crate) fn streams_blocked(dir: Dir, limit: u64, out: &mut BytesMut) {
     integer(if dir == Dir::Bi { STREAMS_BLOCKED_BIDI } else { STREAMS_BLOCKED_UNI }, limit, out);
 }
@@ -179,7 +175,6 @@ fn header(ty: u64, len: usize, out: &mut BytesMut) {
     varint::encode(len as u64, out);
 }
 
-#[cfg(test)]
 fn integer(ty: u64, value: u64, out: &mut BytesMut) {
     header(ty, varint::size(value), out);
     varint::encode(value, out);

@@ -51,8 +51,14 @@ pub struct Config {
     pub send_window: u64,
     /// Streams of each direction that a peer may have open; browsers ask for at least 100 (W3C)
     pub max_concurrent_streams: u32,
-    /// Sessions that a client may have on one connection; more than one needs flow control (WT §5.1)
+    /// Whether to offer flow control of sessions, without which they cannot share a connection (WT §5)
+    pub flow_control: bool,
+    /// Bytes that a peer may send on one session before they are read, where there is flow control
+    pub session_receive_window: u32,
+    /// Sessions that a client may have on one connection where there is flow control
     pub max_sessions: u32,
+    /// The same where there is none, and one session can starve the others: more than one is the application's risk (WT §5.1)
+    pub max_sessions_without_flow_control: u32,
     /// Streams kept until their session is known (WT §4.6)
     pub max_pending_streams: usize,
     /// Datagrams kept until their session is known (WT §4.6)
@@ -91,7 +97,12 @@ impl Default for Config {
             send_window: 8 << 20,
             // quinn-proto allocates for every permitted stream
             max_concurrent_streams: 128,
-            max_sessions: 1,
+            flow_control: true,
+            // More than a stream's and less than the connection's: one stream that nobody reads does not stop its session, nor
+            // a session the CONNECT streams
+            session_receive_window: 12 << 20,
+            max_sessions: 64,
+            max_sessions_without_flow_control: 1,
             max_pending_streams: 32,
             max_pending_datagrams: 256,
             pending_timeout: Duration::from_secs(5),

@@ -326,17 +326,20 @@ impl Endpoint {
 
     /// Queue bytes; they are always taken, and `StreamWritten` tells when QUIC took them over
     pub fn write(&mut self, now: Instant, stream: StreamId, data: Bytes) {
-        self.with(now, stream.connection, |connection| connection.write(now, stream.stream, data));
+        self.with(now, stream.connection, |connection| connection.write(stream.stream, data));
     }
 
     /// End the stream after what is queued
     pub fn finish(&mut self, now: Instant, stream: StreamId) {
-        self.with(now, stream.connection, |connection| connection.finish(now, stream.stream));
+        self.with(now, stream.connection, |connection| connection.finish(stream.stream));
     }
 
-    /// Send what is written from now on before the data of streams with a lower priority
-    pub fn set_priority(&mut self, now: Instant, stream: StreamId, priority: i32) {
-        self.with(now, stream.connection, |connection| connection.set_priority(stream.stream, priority));
+    /// Send what this stream has before what streams of a lower order have in the same group (W3C, "sendOrder")
+    ///
+    /// The groups of a session take turns, whatever the orders in them, and so do the sessions of a connection. Group 0 is that
+    /// of all streams that were given none.
+    pub fn set_send_order(&mut self, now: Instant, stream: StreamId, group: u32, order: i64) {
+        self.with(now, stream.connection, |connection| connection.set_send_order(stream.stream, group, order));
     }
 
     /// Give up sending; what is queued is forgotten

@@ -13,6 +13,7 @@ use quinn_proto::StreamId;
 use crate::capsule::{Capsule, CapsuleDecoder};
 use crate::code::H3Code;
 use crate::event::ConnectId;
+use crate::flow::Flow;
 use crate::frame::{Frame, FrameDecoder};
 use crate::request::Request;
 use crate::stream::SendHalf;
@@ -41,6 +42,7 @@ pub(crate) enum Phase {
 pub(crate) struct Session {
     pub(crate) phase: Phase,
     pub(crate) send: SendHalf,
+    pub(crate) flow: Flow,
     frames: FrameDecoder,
     capsules: CapsuleDecoder,
     /// HEADERS came, so that only DATA may follow
@@ -76,6 +78,7 @@ impl Session {
         Self {
             phase,
             send: SendHalf::default(),
+            flow: Flow::default(),
             frames: FrameDecoder::new(max_field_section_size),
             capsules: CapsuleDecoder::new(),
             headers_seen: false,

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{Dir, SendStream, StreamId, VarInt, WriteError};
 
+use crate::scheduler::Rank;
 use crate::varint;
 
 /// First bytes of a unidirectional stream (WT §4.2)
@@ -60,8 +61,8 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn local(session: StreamId, dir: Dir, now: Instant) -> Self {
-        let mut send = SendHalf::default();
+    pub(crate) fn local(session: StreamId, dir: Dir, rank: Rank, now: Instant) -> Self {
+        let mut send = SendHalf { rank, ..SendHalf::default() };
         let mut header = BytesMut::new();
         varint::encode(if dir == Dir::Bi { BI_SIGNAL } else { UNI_TYPE }, &mut header);
         varint::encode(VarInt::from(session).into_inner(), &mut header);
@@ -71,8 +72,9 @@ impl Stream {
         Self { session, send: Some(send), recv: (dir == Dir::Bi).then(RecvHalf::default) }
     }
 
-    pub(crate) fn remote(session: StreamId, dir: Dir) -> Self {
-        Self { session, send: (dir == Dir::Bi).then(SendHalf::default), recv: Some(RecvHalf::default()) }
+    pub(crate) fn remote(session: StreamId, dir: Dir, rank: Rank) -> Self {
+        let send = || SendHalf { rank, ..SendHalf::default() };
+        Self { session, send: (dir == Dir::Bi).then(send), recv: Some(RecvHalf::default()) }
     }
 
     pub(crate) fn is_done(&self) -> bool {
@@ -85,10 +87,21 @@ impl Stream {
     }
 }
 
+/// What QUIC took
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Fed {
+    /// Bytes of the application
+    pub(crate) bytes: usize,
+    /// QUIC has no room for more, and will tell when it has
+    pub(crate) blocked: bool,
+}
+
 /// Bytes on their way into QUIC, and how they end
 #[derive(Debug, Default)]
 pub(crate) struct SendHalf {
     queue: VecDeque<Bytes>,
+    /// When its turn is
+    pub(crate) rank: Rank,
     /// Bytes at the front of the queue that are ours, not the application's
     header_left: usize,
     /// When we sent the header; `None` where the peer opened the stream
@@ -115,27 +128,46 @@ impl SendHalf {
         }
     }
 
-    /// Give QUIC what it takes; returns how many bytes of the application that was
-    pub(crate) fn feed(&mut self, mut quic: SendStream<'_>, now: Instant, rtt: Duration) -> usize {
-        let mut taken = 0;
-        while !self.queue.is_empty() {
-            match quic.write_chunks(self.queue.make_contiguous()) {
-                Ok(written) => {
-                    self.queue.drain(..written.chunks);
-                    taken += written.bytes;
+    /// Give QUIC the header, and what it takes of up to `max` bytes of the application
+    pub(crate) fn feed(&mut self, mut quic: SendStream<'_>, max: usize, now: Instant, rtt: Duration) -> Fed {
+        let mut fed = Fed { bytes: 0, blocked: false };
+        while let Some(mut chunk) = self.queue.pop_front() {
+            let is_header = self.header_left > 0;
+            let room = if is_header { self.header_left } else { max - fed.bytes };
+            let rest = chunk.split_off(room.min(chunk.len()));
+            if !rest.is_empty() {
+                self.queue.push_front(rest);
+            }
+            if chunk.is_empty() {
+                break;
+            }
+            match quic.write_chunks(std::slice::from_mut(&mut chunk)) {
+                Ok(written) if is_header => self.header_left -= written.bytes,
+                Ok(written) => fed.bytes += written.bytes,
+                Err(WriteError::Blocked) => fed.blocked = true,
+                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
+                    self.queue.clear();
+                    break;
                 }
-                Err(WriteError::Blocked) => break,
-                Err(WriteError::Stopped(_) | WriteError::ClosedStream) => self.queue.clear(),
+            }
+            if !chunk.is_empty() {
+                self.queue.push_front(chunk);
+            }
+            if fed.blocked {
+                break;
             }
         }
-        let header = taken.min(self.header_left);
-        self.header_left -= header;
         if self.finish && !self.fin_sent && self.queue.is_empty() && self.fin_hold(now, rtt).is_none() {
             // It fails only where the peer stopped the stream, which its own event tells
             let _ = quic.finish();
             self.fin_sent = true;
         }
-        taken - header
+        fed
+    }
+
+    /// Whether bytes wait to be fed
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.queue.is_empty()
     }
 
     /// Until when the FIN of a stream without data waits: Firefox closes the connection when it comes with the header

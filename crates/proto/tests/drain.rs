@@ -13,7 +13,7 @@ use webtransport_proto::{Config, ConnectError, ConnectId, Event, Response, Sessi
 
 /// A raw client with a session on a server that would take more
 fn established() -> (Attack, StreamId, SessionId) {
-    let mut sim = attack(Config { max_sessions: 8, ..Config::default() });
+    let mut sim = attack(Config { max_sessions_without_flow_control: 8, ..Config::default() });
     sim.client.send(Dir::Uni, &settings(&CHROMIUM));
     let connect = sim.client.send(Dir::Bi, &connect_request());
     let session = request(&mut sim);

@@ -116,7 +116,7 @@ fn one_session_at_a_time_without_flow_control() {
 
 #[test]
 fn many_sessions_where_the_limit_says_so() {
-    let mut sim = attack(Config { max_sessions: 3, ..Config::default() });
+    let mut sim = attack(Config { max_sessions_without_flow_control: 3, ..Config::default() });
     sim.client.send(Dir::Uni, &settings(&CHROMIUM));
     let mut sessions = Vec::new();
     for _ in 0..3 {

@@ -207,7 +207,7 @@ fn the_higher_priority_goes_first() {
     let streams = [0, -1, 5].map(|priority| {
         let stream = pair.open(Side::Client, client, Dir::Uni);
         let now = pair.now();
-        pair.sim.client.set_priority(now, stream, priority);
+        pair.sim.client.set_send_order(now, stream, 0, priority);
         stream
     });
     for stream in streams {

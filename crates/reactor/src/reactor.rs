@@ -257,7 +257,7 @@ impl Reactor {
                 }
             }
             Command::Flush(send) => self.flush(&send),
-            Command::SetPriority(send, priority) => self.proto.set_priority(now, send.id, priority),
+            Command::SetPriority(send, priority) => self.proto.set_send_order(now, send.id, 0, priority.into()),
             Command::Resume(recv) => self.mark_unread(&recv),
             Command::Stop(recv, code) => {
                 self.proto.stop(now, recv.id, code);

@@ -28,7 +28,7 @@ impl Connection {
             let mut bytes = BytesMut::new();
             frame::goaway(&mut bytes, first_refused);
             self.own[0].1.push(bytes.freeze());
-            self.feed(now, control);
+            self.feed_critical(now, control);
         }
         for id in self.session_ids() {
             self.ask_to_drain(now, id);

@@ -9,7 +9,7 @@ use super::{Connection, Timer};
 use crate::code::H3Code;
 use crate::control::{Control, Instruction};
 use crate::qpack;
-use crate::session::{Phase, Session, session_id};
+use crate::session::{Failure, Phase, Session, session_id};
 use crate::stream::{BI_SIGNAL, CRITICAL_PRIORITY, Stream, UNI_TYPE};
 use crate::varint;
 
@@ -126,7 +126,10 @@ impl Connection {
                 self.fail(now, H3Code::CLOSED_CRITICAL_STREAM, "a critical stream was closed"); // RFC 9114 §6.2.1
             }
             // RFC 9114 §6.2: a stream may end before its type is known
-            _ => self.abandon_send(id, H3Code::REQUEST_INCOMPLETE),
+            _ => {
+                self.lost_stream(id.dir());
+                self.abandon_send(id, H3Code::REQUEST_INCOMPLETE);
+            }
         }
     }
 
@@ -206,6 +209,7 @@ impl Connection {
                 self.incoming.insert(id, Incoming::Waiting);
                 let deadline = now + self.config.pending_timeout;
                 if let Some(oldest) = self.pending.push_stream(deadline, session, id, self.config.max_pending_streams) {
+                    self.lost_stream(oldest.dir());
                     self.refuse_stream(oldest, H3Code::WT_BUFFERED_STREAM_REJECTED);
                 }
             }
@@ -222,7 +226,12 @@ impl Connection {
 
     /// Give a stream to its session
     pub(super) fn adopt_stream(&mut self, now: Instant, session: StreamId, id: StreamId) {
-        self.streams.insert(id, Stream::remote(session, id.dir()));
+        let counted = self.sessions.get_mut(&session).map_or(Ok(()), |session| session.flow.peer_opened(id.dir()));
+        if let Err(code) = counted {
+            self.refuse_stream(id, code);
+            return self.session_failed(now, session, &Failure::Stream(code)); // WT §5.6.2
+        }
+        self.streams.insert(id, Stream::remote(session, id.dir(), self.scheduler.newcomer()));
         let (session, stream) = (self.session_id(session), self.stream_id(id));
         self.events.push_back(crate::Event::StreamOpened { session, stream });
         if id.dir() == Dir::Bi

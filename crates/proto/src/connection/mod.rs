@@ -24,6 +24,7 @@ use crate::error::{CloseSource, ConnectError, SessionError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId};
 use crate::pending::Pending;
 use crate::request::Field;
+use crate::scheduler::Scheduler;
 use crate::session::{Phase, Session};
 use crate::settings::{Dialect, Settings};
 use crate::stream::{CRITICAL_PRIORITY, SendHalf, Stream};
@@ -83,6 +84,12 @@ pub(crate) struct Connection {
     incoming: FxHashMap<StreamId, Incoming>,
     sessions: FxHashMap<StreamId, Session>,
     streams: FxHashMap<StreamId, Stream>,
+    /// Streams with something to send
+    scheduler: Scheduler,
+    /// Sessions whose peer may be due more credit
+    credit_due: BTreeSet<StreamId>,
+    /// What QUIC may hold
+    send_window: u64,
     pending: Pending,
     /// Attempts that wait for the handshake, SETTINGS, or stream credit
     connects: VecDeque<(ConnectId, Target)>,
@@ -121,6 +128,9 @@ impl Connection {
             incoming: FxHashMap::default(),
             sessions: FxHashMap::default(),
             streams: FxHashMap::default(),
+            scheduler: Scheduler::default(),
+            credit_due: BTreeSet::new(),
+            send_window: 0,
             pending: Pending::default(),
             connects: VecDeque::new(),
             timers: BTreeSet::new(),
@@ -150,6 +160,7 @@ impl Connection {
     /// Take all that QUIC has to report
     pub(crate) fn drive(&mut self, now: Instant) {
         self.open_own_streams(now);
+        self.fit_send_window();
         while let Some(event) = self.quic.poll() {
             match event {
                 quinn_proto::Event::ConnectionLost { reason } => self.lost(&reason),
@@ -167,7 +178,7 @@ impl Connection {
         match *event {
             StreamEvent::Opened { dir } => self.accept_streams(now, dir),
             StreamEvent::Readable { id } => self.readable(now, id),
-            StreamEvent::Writable { id } => self.feed(now, id),
+            StreamEvent::Writable { id } => self.writable(now, id),
             StreamEvent::Finished { id } => self.finished(now, id),
             StreamEvent::Stopped { id, error_code } => self.stopped(now, id, error_code),
             StreamEvent::Available { dir } => {
@@ -192,6 +203,7 @@ impl Connection {
             }
         }
         for stream in self.pending.expire(now) {
+            self.lost_stream(stream.dir());
             self.refuse_stream(stream, H3Code::WT_BUFFERED_STREAM_REJECTED);
         }
         self.drive(now);
@@ -203,7 +215,7 @@ impl Connection {
             Timer::Gone(id) => self.give_up_session(id),
             Timer::Request(id) => self.expire_request(id),
             Timer::Abrupt(id) => self.end_abruptly(now, id),
-            Timer::Held(id) => self.release_held(now, id),
+            Timer::Held(id) => self.release_held(id),
             Timer::Stopped(id) => self.answer_stop(id),
             Timer::Attributed(id) => self.attribute_to_stream(now, id),
             Timer::Idle => {
@@ -241,6 +253,7 @@ impl Connection {
         }
         for session in self.sessions.values_mut() {
             session.datagrams_ready |= session.is_open();
+            session.flow.limits_left();
         }
     }
 
@@ -266,7 +279,7 @@ impl Connection {
             let mut send = SendHalf::default();
             send.push(bytes.freeze());
             self.own.push((id, send));
-            self.feed(now, id);
+            self.feed_critical(now, id);
         }
     }
 
@@ -345,6 +358,8 @@ impl Connection {
     /// Nothing more can come of anything here but the tails of finished streams, which stay to be read
     fn forget_all(&mut self) {
         self.sessions.clear();
+        self.scheduler = Scheduler::default();
+        self.credit_due.clear();
         self.incoming.clear();
         self.pending = Pending::default();
         self.timers.clear();
@@ -355,8 +370,10 @@ impl Connection {
         });
     }
 
-    /// See whether the connection still has a purpose
+    /// What follows from whatever has just happened: credit for the peer, bytes for QUIC, and perhaps the end
     pub(crate) fn settle(&mut self, now: Instant) {
+        self.send_credit(now);
+        self.pump(now);
         if self.is_over() || !self.sessions.is_empty() || !self.connects.is_empty() {
             self.idle_since = None;
             return;
@@ -391,13 +408,17 @@ impl Connection {
 }
 
 fn local_settings(config: &Config, side: Side) -> Settings {
+    let limit = |limit: u32| if config.flow_control { u64::from(limit) } else { 0 };
     Settings {
         enable_connect_protocol: side == Side::Server,
         h3_datagram: true,
         wt_draft02: true,
-        wt_max_sessions_draft07: u64::from(config.max_sessions),
+        wt_max_sessions_draft07: u64::from(config.max_sessions_without_flow_control),
         wt_enabled: 1,
         max_field_section_size: Some(config.max_field_section_size),
+        wt_initial_max_data: limit(config.session_receive_window),
+        wt_initial_max_streams_uni: limit(config.max_concurrent_streams),
+        wt_initial_max_streams_bidi: limit(config.max_concurrent_streams),
         ..Settings::default()
     }
 }

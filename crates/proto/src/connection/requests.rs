@@ -61,7 +61,9 @@ impl Connection {
             let mut block = BytesMut::new();
             request.encode(dialect, &mut block);
             self.had_session = true;
-            self.sessions.insert(id, Session::new(Phase::Connecting(connect), self.max_field_section()));
+            let mut session = Session::new(Phase::Connecting(connect), self.max_field_section());
+            self.start_flow(&mut session);
+            self.sessions.insert(id, session);
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             self.send_headers(now, id, &block);
         }
@@ -113,10 +115,12 @@ impl Connection {
             return self.abort_session(id, H3Code::MESSAGE_ERROR); // WT §3.1
         }
         let taken = self.sessions.values().filter(|session| session.is_open() || session.phase == Phase::Requested).count();
-        if taken >= self.config.max_sessions as usize {
+        if taken >= self.session_limit() {
             return self.abort_session(id, H3Code::REQUEST_REJECTED); // WT §5.1
         }
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(mut session) = self.sessions.remove(&id) else { return };
+        self.start_flow(&mut session);
+        let session = self.sessions.entry(id).insert_entry(session).into_mut();
         let Phase::Queued(request) = std::mem::replace(&mut session.phase, Phase::Requested) else { return };
         let (session, remote) = (self.session_id(id), self.quic.remote_address());
         self.events.push_back(Event::SessionRequested { session, request, dialect, remote });

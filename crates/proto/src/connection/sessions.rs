@@ -25,7 +25,7 @@ impl Connection {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.send.push(out.freeze());
         }
-        self.feed(now, id);
+        self.feed_critical(now, id);
     }
 
     /// A capsule in a DATA frame of its own
@@ -36,14 +36,14 @@ impl Connection {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.send.push(out.freeze());
         }
-        self.feed(now, id);
+        self.feed_critical(now, id);
     }
 
     pub(super) fn finish_connect_stream(&mut self, now: Instant, id: StreamId) {
         if let Some(session) = self.sessions.get_mut(&id) {
             session.send.finish = true;
         }
-        self.feed(now, id);
+        self.feed_critical(now, id);
     }
 
     pub(super) fn open_session(&mut self, now: Instant, id: StreamId) {
@@ -75,7 +75,11 @@ impl Connection {
             }
             match session.next() {
                 Ok(Some(Message::Headers(block))) => self.handle_headers(now, id, &block),
-                Ok(Some(Message::Capsule(capsule))) => self.handle_capsule(now, id, capsule),
+                Ok(Some(Message::Capsule(capsule))) => {
+                    if let Err(code) = self.handle_capsule(now, id, capsule) {
+                        return self.session_failed(now, id, &Failure::Stream(code));
+                    }
+                }
                 Ok(None) => match self.input(id, usize::MAX) {
                     Input::Chunk(data) => {
                         if let Some(session) = self.sessions.get_mut(&id) {
@@ -95,20 +99,29 @@ impl Connection {
         }
     }
 
-    fn handle_capsule(&mut self, now: Instant, id: StreamId, capsule: Capsule) {
+    /// On `Err` the CONNECT stream is reset with that code
+    fn handle_capsule(&mut self, now: Instant, id: StreamId, capsule: Capsule) -> Result<(), H3Code> {
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         match capsule {
             Capsule::CloseSession { code, reason } => {
                 self.peer_ended(now, id, SessionError::Peer { by: CloseSource::Session, code: Some(code.into()), reason });
             }
             Capsule::DrainSession => self.say_draining(id),
             Capsule::Datagram(payload) => self.deliver_datagram(now, id, payload), // RFC 9297 §3.5
-            // WT §5.1: without flow control its capsules are ignored
-            Capsule::MaxData(_)
-            | Capsule::MaxStreams { .. }
-            | Capsule::DataBlocked(_)
-            | Capsule::StreamsBlocked { .. }
-            | Capsule::Prohibited(_) => {}
+            Capsule::MaxData(limit) => {
+                for stream in session.flow.raise_max_data(limit)? {
+                    self.schedule(stream);
+                }
+            }
+            Capsule::MaxStreams { dir, limit } => {
+                session.flow.raise_max_streams(dir, limit)?;
+                self.events.push_back(Event::StreamsAvailable { connection: self.id, dir });
+            }
+            Capsule::StreamsBlocked { limit, .. } => session.flow.peer_blocked(limit)?,
+            Capsule::DataBlocked(_) => {} // WT §5.6.5: limits rise without being asked
+            Capsule::Prohibited(_) => session.flow.prohibited()?,
         }
+        Ok(())
     }
 
     pub(super) fn session_ids(&self) -> Vec<StreamId> {
@@ -168,7 +181,10 @@ impl Connection {
             Failure::Connection(code) => return self.fail(now, code, "peer broke the rules of the CONNECT stream"),
             Failure::Stream(code) => code,
         };
-        let text = format!("peer sent a malformed message on the CONNECT stream, reset with {code}");
+        let text = match code {
+            H3Code::WT_FLOW_CONTROL_ERROR => format!("peer broke the flow control of the session, reset with {code}"),
+            code => format!("peer sent a malformed message on the CONNECT stream, reset with {code}"),
+        };
         match self.sessions.get(&id).map(|session| &session.phase) {
             Some(&Phase::Connecting(connect)) => {
                 self.events.push_back(Event::ConnectFailed { connect, error: ConnectError::Failed(text) });
@@ -291,17 +307,23 @@ impl Connection {
     pub(super) fn reap_session(&mut self, id: StreamId) {
         if self.sessions.get(&id).is_some_and(|s| s.phase == Phase::Closed && s.send_done && s.recv_done) {
             self.say_session_gone(id);
-            self.sessions.remove(&id);
+            self.forget_session(id);
         }
     }
 
     /// Reset and stop the CONNECT stream, and forget it
     pub(super) fn abort_session(&mut self, id: StreamId, code: H3Code) {
-        if self.sessions.remove(&id).is_some() {
+        if self.forget_session(id) {
             let _ = self.quic.send_stream(id).reset(code.into());
             self.stop_quic(id, code);
             self.refuse_pending(id);
         }
+    }
+
+    fn forget_session(&mut self, id: StreamId) -> bool {
+        self.scheduler.forget(id);
+        self.credit_due.remove(&id);
+        self.sessions.remove(&id).is_some()
     }
 
     pub(super) fn refuse_pending(&mut self, id: StreamId) {

@@ -8,12 +8,15 @@ use quinn_proto::{Dir, SendDatagramError, StreamId, VarInt};
 
 use super::incoming::Input;
 use super::{Connection, Timer};
+use crate::capsule;
 use crate::code::{self, H3Code};
 use crate::config::DATAGRAM_SEND_BUFFER;
 use crate::error::DatagramError;
 use crate::event::{self, Event};
-use crate::session::{self, Phase, Session};
-use crate::stream::{CRITICAL_PRIORITY, Read, Stream};
+use crate::flow;
+use crate::scheduler::Rank;
+use crate::session::{self, Failure, Phase, Session};
+use crate::stream::{Read, Stream};
 use crate::varint;
 
 /// How long the application may take to answer STOP_SENDING with a reset code of its own
@@ -21,6 +24,12 @@ const STOP_GRACE: Duration = Duration::from_millis(100);
 
 /// Datagrams handed to QUIC at a time: QUIC sends them before any stream data, so more would starve the streams
 const DATAGRAM_BATCH: usize = 32;
+
+/// Bytes of one stream before it is another's turn
+const QUANTUM: usize = 16 << 10;
+
+/// What QUIC may hold however small the congestion window is
+const LEAST_SEND_WINDOW: u64 = 32 << 10;
 
 /// RFC 9297 §2.1
 const MAX_QUARTER_STREAM_ID: u64 = (1 << 60) - 1;
@@ -37,36 +46,44 @@ impl Connection {
     // ---- sending ----
 
     pub(crate) fn open_stream(&mut self, now: Instant, session: StreamId, dir: Dir) -> Option<StreamId> {
-        if !self.session_is_open(session) {
-            return None;
+        let found = self.sessions.get_mut(&session).filter(|session| session.is_open())?;
+        match found.flow.may_open(dir) {
+            Ok(()) => {}
+            Err(None) => return None,
+            Err(Some(limit)) => {
+                self.send_capsule(now, session, |out| capsule::streams_blocked(dir, limit, out));
+                return None;
+            }
         }
         let id = self.quic.streams().open(dir)?;
-        self.streams.insert(id, Stream::local(session, dir, now));
-        self.feed(now, id);
+        found.flow.opened(dir);
+        self.streams.insert(id, Stream::local(session, dir, self.scheduler.newcomer(), now));
+        self.schedule(id);
         Some(id)
     }
 
-    pub(crate) fn write(&mut self, now: Instant, id: StreamId, data: Bytes) {
+    pub(crate) fn write(&mut self, id: StreamId, data: Bytes) {
         if let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) {
             send.push(data);
-            self.feed(now, id);
+            self.schedule(id);
         }
     }
 
-    pub(crate) fn finish(&mut self, now: Instant, id: StreamId) {
+    pub(crate) fn finish(&mut self, id: StreamId) {
         let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
         send.finish = true;
         if send.stopped.is_some() {
             return self.answer_stop(id);
         }
-        self.feed(now, id);
+        self.schedule(id);
     }
 
-    pub(crate) fn set_priority(&mut self, id: StreamId, priority: i32) {
-        if self.streams.get(&id).is_some_and(|stream| stream.send.is_some()) {
-            // It fails on a closed stream, for which it makes no difference
-            let _ = self.quic.send_stream(id).set_priority(priority.min(CRITICAL_PRIORITY - 1));
-        }
+    pub(crate) fn set_send_order(&mut self, id: StreamId, group: u32, order: i64) {
+        let Some(stream) = self.streams.get_mut(&id) else { return };
+        let (session, Some(send)) = (stream.session, &mut stream.send) else { return };
+        self.scheduler.remove(session, id, send.rank);
+        send.rank = Rank { group, order, ..send.rank };
+        self.schedule(id);
     }
 
     pub(crate) fn reset(&mut self, now: Instant, id: StreamId, code: u32) {
@@ -84,33 +101,78 @@ impl Connection {
         self.flushed(now, id);
     }
 
-    /// Give QUIC whatever it takes of what waits on one of our streams
-    pub(super) fn feed(&mut self, now: Instant, id: StreamId) {
+    /// QUIC has room again
+    pub(super) fn writable(&mut self, now: Instant, id: StreamId) {
+        if self.streams.contains_key(&id) { self.schedule(id) } else { self.feed_critical(now, id) }
+    }
+
+    /// A stream has, or may have, something for QUIC
+    pub(super) fn schedule(&mut self, id: StreamId) {
+        if let Some(stream) = self.streams.get(&id)
+            && let Some(send) = &stream.send
+        {
+            self.scheduler.add(stream.session, id, send.rank);
+        }
+    }
+
+    /// Keep what QUIC has taken and not sent near one congestion window: more would only wait there, beyond the reach of
+    /// whatever turns out to be more urgent
+    pub(super) fn fit_send_window(&mut self) {
+        let window = self.quic.congestion_state().window().saturating_mul(2);
+        let window = window.max(LEAST_SEND_WINDOW).min(self.config.send_window);
+        if self.send_window != window {
+            self.send_window = window;
+            self.quic.set_send_window(window);
+        }
+    }
+
+    /// Give QUIC what it takes, by turns
+    pub(super) fn pump(&mut self, now: Instant) {
+        while let Some((session, id)) = self.scheduler.pop() {
+            self.feed(now, session, id);
+        }
+    }
+
+    /// Give QUIC up to a quantum of a stream, and see when the stream has its next turn
+    fn feed(&mut self, now: Instant, session: StreamId, id: StreamId) {
         let rtt = self.round_trip();
-        let quic = self.quic.send_stream(id);
-        if let Some(stream) = self.streams.get_mut(&id) {
-            let Some(send) = &mut stream.send else { return };
-            let bytes = send.feed(quic, now, rtt);
-            let hold = if send.finish { send.fin_hold(now, rtt) } else { None };
-            if bytes > 0 {
-                self.events.push_back(Event::StreamWritten { stream: event::StreamId { connection: self.id, stream: id }, bytes });
-            }
-            if let Some(until) = hold {
-                self.arm(until, Timer::Held(id));
-            }
-        } else if let Some(session) = self.sessions.get_mut(&id) {
-            session.send.feed(quic, now, rtt);
-        } else if let Some((_, send)) = self.own.iter_mut().find(|(own, _)| *own == id) {
-            send.feed(quic, now, rtt);
+        let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        let Some(flow) = self.sessions.get_mut(&session).map(|session| &mut session.flow) else { return };
+        let credit = flow.credit();
+        let fed = send.feed(self.quic.send_stream(id), credit.min(QUANTUM), now, rtt);
+        flow.sent(fed.bytes);
+        let blocked_at = (send.is_waiting() && !fed.blocked && fed.bytes == credit).then(|| flow.wait(id));
+        if fed.bytes > 0 {
+            send.rank = self.scheduler.served(session, send.rank);
+            self.events
+                .push_back(Event::StreamWritten { stream: event::StreamId { connection: self.id, stream: id }, bytes: fed.bytes });
+        }
+        if send.is_waiting() && !fed.blocked && blocked_at.is_none() {
+            self.scheduler.add(session, id, send.rank);
+        }
+        if let Some(until) = send.fin_hold(now, rtt).filter(|_| send.finish) {
+            self.arm(until, Timer::Held(id));
+        }
+        if let Some(limit) = blocked_at.flatten() {
+            self.send_capsule(now, session, |out| capsule::data_blocked(limit, out));
+        }
+    }
+
+    /// The same for HTTP/3's own streams and CONNECT streams, which wait for nobody
+    pub(super) fn feed_critical(&mut self, now: Instant, id: StreamId) {
+        let rtt = self.round_trip();
+        let own = self.own.iter_mut().find_map(|(own, send)| (*own == id).then_some(send));
+        if let Some(send) = own.or_else(|| self.sessions.get_mut(&id).map(|session| &mut session.send)) {
+            send.feed(self.quic.send_stream(id), usize::MAX, now, rtt);
         }
     }
 
     /// A FIN or reset has waited for the header long enough
-    pub(super) fn release_held(&mut self, now: Instant, id: StreamId) {
+    pub(super) fn release_held(&mut self, id: StreamId) {
         let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
         match send.held_reset {
             Some(code) => self.reset_quic(id, code),
-            None => self.feed(now, id),
+            None => self.schedule(id),
         }
     }
 
@@ -122,10 +184,23 @@ impl Connection {
 
     fn send_done(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            stream.send = None;
-            if stream.is_done() {
-                self.streams.remove(&id);
+            if let Some(send) = stream.send.take() {
+                self.scheduler.remove(stream.session, id, send.rank);
             }
+            self.forget_done(id);
+        }
+    }
+
+    /// Forget a stream whose halves are both over
+    fn forget_done(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get(&id).filter(|stream| stream.is_done()) else { return };
+        let session = stream.session;
+        self.streams.remove(&id);
+        if id.initiator() != self.quic.side()
+            && let Some(found) = self.sessions.get_mut(&session)
+        {
+            found.flow.peer_closed(id.dir());
+            self.credit_due.insert(session);
         }
     }
 
@@ -210,7 +285,10 @@ impl Connection {
             return Read::Reset(None); // none of the codes that are held is an application's
         }
         match self.input(id, max) {
-            Input::Chunk(data) => Read::Chunk(data),
+            Input::Chunk(data) => {
+                self.received(now, id, data.len());
+                Read::Chunk(data)
+            }
             Input::Blocked => Read::Blocked,
             Input::Reset(code) => self.received_reset(now, id, code).map_or(Read::Blocked, Read::Reset),
             Input::Finished => {
@@ -245,9 +323,11 @@ impl Connection {
             if let Some(recv) = self.streams.get_mut(&id).and_then(|stream| stream.recv.as_mut()) {
                 recv.held_reset = Some(code);
             }
+            self.give_up_rest(id);
             self.arm(now + self.round_trip(), Timer::Attributed(id));
             return None;
         }
+        self.give_up_rest(id);
         self.recv_done(id);
         Some(code::from_http(H3Code::from(code.into_inner())))
     }
@@ -274,6 +354,7 @@ impl Connection {
     pub(crate) fn stop(&mut self, id: StreamId, code: u32) {
         if self.streams.get(&id).is_some_and(|stream| stream.recv.is_some()) {
             self.stop_quic(id, code::to_http(code));
+            self.give_up_rest(id);
             self.recv_done(id);
         }
     }
@@ -281,8 +362,75 @@ impl Connection {
     fn recv_done(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id) {
             stream.recv = None;
-            if stream.is_done() {
-                self.streams.remove(&id);
+            self.forget_done(id);
+        }
+    }
+
+    // ---- flow control (WT §5) ----
+
+    /// The first limits of a session; both sides' SETTINGS are known
+    pub(super) fn start_flow(&self, session: &mut Session) {
+        if let (Some(dialect), Some(peer)) = (self.dialect, &self.peer)
+            && flow::is_negotiated(dialect, &self.local, peer)
+        {
+            session.flow.start(dialect, &self.local, peer);
+        }
+    }
+
+    /// Whether sessions may share this connection (WT §5.1)
+    pub(crate) fn has_flow_control(&self) -> bool {
+        match (self.dialect, &self.peer) {
+            (Some(dialect), Some(peer)) => flow::is_negotiated(dialect, &self.local, peer),
+            _ => false,
+        }
+    }
+
+    /// How many sessions a client may have on this connection at a time
+    pub(super) fn session_limit(&self) -> usize {
+        let config = &self.config;
+        (if self.has_flow_control() { config.max_sessions } else { config.max_sessions_without_flow_control }) as usize
+    }
+
+    /// The application took bytes of the peer
+    fn received(&mut self, now: Instant, id: StreamId, bytes: usize) {
+        let Some(session) = self.streams.get(&id).map(|stream| stream.session) else { return };
+        let Some(found) = self.sessions.get_mut(&session).filter(|session| session.is_open()) else { return };
+        match found.flow.received(bytes) {
+            Ok(()) => drop(self.credit_due.insert(session)),
+            Err(code) => self.session_failed(now, session, &Failure::Stream(code)), // WT §5.6.4
+        }
+    }
+
+    /// A stream of the peer ended before all of it was read
+    fn give_up_rest(&mut self, id: StreamId) {
+        let Some(session) = self.streams.get(&id).map(|stream| stream.session) else { return };
+        if let Some(found) = self.sessions.get_mut(&session) {
+            found.flow.forgive(self.config.stream_receive_window);
+            self.credit_due.insert(session);
+        }
+    }
+
+    /// A stream of the peer ended before it was known whose it was: whoever counted it gets it back
+    pub(super) fn lost_stream(&mut self, dir: Dir) {
+        for (&id, session) in &mut self.sessions {
+            session.flow.peer_closed(dir);
+            self.credit_due.insert(id);
+        }
+    }
+
+    /// Tell peers of the credit that they have again (WT §5.6)
+    pub(super) fn send_credit(&mut self, now: Instant) {
+        while let Some(id) = self.credit_due.pop_first() {
+            let Some(session) = self.sessions.get_mut(&id).filter(|session| session.is_open()) else { continue };
+            let max_data = session.flow.max_data_due();
+            let max_streams = [Dir::Bi, Dir::Uni].map(|dir| (dir, session.flow.max_streams_due(dir)));
+            if let Some(limit) = max_data {
+                self.send_capsule(now, id, |out| capsule::max_data(limit, out));
+            }
+            for (dir, limit) in max_streams {
+                if let Some(limit) = limit {
+                    self.send_capsule(now, id, |out| capsule::max_streams(dir, limit, out));
+                }
             }
         }
     }
