@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion};
 
 use crate::error::ConfigError;
+use crate::settings::Dialects;
 
 /// Bytes of datagrams that QUIC holds; batches are much smaller, so that it is full only while the network is slow
 pub(crate) const DATAGRAM_SEND_BUFFER: usize = 1 << 20;
@@ -59,6 +60,8 @@ pub struct Config {
     pub max_sessions: u32,
     /// The same where there is none, and one session can starve the others: more than one is the application's risk (WT §5.1)
     pub max_sessions_without_flow_control: u32,
+    /// The versions of WebTransport to offer; of those that the peer offers too, the newest is used (WT §7.1)
+    pub dialects: Dialects,
     /// Streams kept until their session is known (WT §4.6)
     pub max_pending_streams: usize,
     /// Datagrams kept until their session is known (WT §4.6)
@@ -103,6 +106,7 @@ impl Default for Config {
             session_receive_window: 12 << 20,
             max_sessions: 64,
             max_sessions_without_flow_control: 1,
+            dialects: Dialects::default(),
             max_pending_streams: 32,
             max_pending_datagrams: 256,
             pending_timeout: Duration::from_secs(5),
@@ -124,8 +128,11 @@ impl Config {
     /// Check what a user may get wrong, so that nothing later can fail for it
     ///
     /// # Errors
-    /// A time-out, in milliseconds, or a window that does not fit in QUIC's 62 bits.
+    /// A time-out, in milliseconds, or a window that does not fit in QUIC's 62 bits; no version of WebTransport to offer.
     pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.dialects.is_empty() {
+            return Err(ConfigError("dialects must name at least one version".into()));
+        }
         if let Some(Err(_)) = self.max_idle_timeout.map(IdleTimeout::try_from) {
             return Err(ConfigError("max_idle_timeout is too long".into()));
         }

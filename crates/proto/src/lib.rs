@@ -37,5 +37,5 @@ pub use error::{CloseSource, ConfigError, ConnectError, DatagramError, SessionEr
 pub use event::{ConnectId, ConnectionId, Dir, Event, SessionId, StreamId};
 pub use quinn_proto::{EcnCodepoint, Transmit};
 pub use request::{Field, Request, Response};
-pub use settings::Dialect;
+pub use settings::{Dialect, Dialects};
 pub use stream::Read;

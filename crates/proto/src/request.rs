@@ -74,13 +74,10 @@ pub struct Response {
 /// A well-formed request
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) enum Inbound {
-    WebTransport(Request),
+    /// With the version that its `:protocol` belongs to
+    WebTransport(Request, Dialect),
     /// Plain HTTP, or another `:protocol`; a CONNECT without `:protocol` has no path, and then it is empty
-    Other {
-        method: String,
-        protocol: Option<String>,
-        path: String,
-    },
+    Other { method: String, protocol: Option<String>, path: String },
 }
 
 /// A message that breaks a rule of HTTP: its stream ends with H3_MESSAGE_ERROR (RFC 9114 §4.1.2)
@@ -125,7 +122,9 @@ pub(crate) fn decode_request(fields: Vec<(Bytes, Bytes)>) -> Result<Inbound, Mal
                 return Err(Malformed(":authority is not a host")); // RFC 9114 §4.3.1
             }
             let subprotocols = available_protocols(&headers);
-            Ok(Inbound::WebTransport(Request { authority, path, headers, subprotocols }))
+            // What a client means by its token if it named no version (WT §7.1): only 07 to 12 let it not, and the RFC to come
+            let dialect = if protocol == "webtransport-h3" { Dialect::Draft16 } else { Dialect::Draft07 };
+            Ok(Inbound::WebTransport(Request { authority, path, headers, subprotocols }, dialect))
         }
         (protocol, _) => Ok(Inbound::Other { method, protocol, path }),
     }
@@ -272,7 +271,7 @@ mod tests {
 
     fn accepted(request: &[(&str, &str)]) -> Request {
         match decode(request) {
-            Ok(Inbound::WebTransport(request)) => request,
+            Ok(Inbound::WebTransport(request, _)) => request,
             other => panic!("{request:?} gave {other:?}"),
         }
     }
@@ -317,7 +316,7 @@ mod tests {
             expected.push(("wt-available-protocols", r#""a b", "\"quoted\"\\""#));
             expected.extend([("origin", "https://example.com"), ("x-y", "z")]);
             assert_eq!(section, fields(&expected));
-            let Ok(Inbound::WebTransport(read)) = decode_request(section) else { panic!("not a request of ours") };
+            let Ok(Inbound::WebTransport(read, _)) = decode_request(section) else { panic!("not a request of ours") };
             assert_eq!(read.authority, request.authority);
             assert_eq!(read.path, request.path);
             assert_eq!(read.subprotocols, request.subprotocols);
@@ -511,7 +510,7 @@ mod tests {
 
     fn accepted_section(section: Vec<(Bytes, Bytes)>) -> Request {
         match decode_request(section) {
-            Ok(Inbound::WebTransport(request)) => request,
+            Ok(Inbound::WebTransport(request, _)) => request,
             other => panic!("{other:?}"),
         }
     }

@@ -51,26 +51,62 @@ impl Dialect {
         }
     }
 
+    /// All of them, oldest first
+    pub const ALL: [Self; 4] = [Self::Draft02, Self::Draft07, Self::Draft14, Self::Draft16];
+
     /// The newest version that both sides' settings name (WT §7.1)
     pub(crate) fn choose(local: &Settings, peer: &Settings) -> Option<Self> {
-        let both = |enabled: fn(&Settings) -> bool| enabled(local) && enabled(peer);
-        if both(|settings| settings.wt_enabled > 0) {
-            Some(Self::Draft16)
-        } else if both(|settings| settings.wt_max_sessions_draft13 > 0) {
-            Some(Self::Draft14)
-        } else if both(|settings| settings.wt_max_sessions_draft07 > 0) {
-            Some(Self::Draft07)
-        } else if both(|settings| settings.wt_draft02) {
-            Some(Self::Draft02)
-        } else {
-            None
-        }
+        let (local, peer) = (local.dialects(), peer.dialects());
+        local.iter().filter(|&dialect| peer.contains(dialect)).max()
     }
 }
 
 impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+/// A set of versions
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Dialects(u8);
+
+impl Dialects {
+    /// Whether the version is one of them
+    #[must_use]
+    pub fn contains(self, dialect: Dialect) -> bool {
+        self.0 & 1 << dialect as u8 != 0
+    }
+
+    /// Whether there is none
+    #[must_use]
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Each of them, oldest first
+    pub fn iter(self) -> impl Iterator<Item = Dialect> {
+        Dialect::ALL.into_iter().filter(move |&dialect| self.contains(dialect))
+    }
+}
+
+/// What suits every peer that is known: Safari would prefer draft-14 to draft-07, and with it wants flow control
+impl Default for Dialects {
+    fn default() -> Self {
+        [Dialect::Draft02, Dialect::Draft07, Dialect::Draft16].into_iter().collect()
+    }
+}
+
+impl FromIterator<Dialect> for Dialects {
+    fn from_iter<T: IntoIterator<Item = Dialect>>(dialects: T) -> Self {
+        Self(dialects.into_iter().fold(0, |set, dialect| set | 1 << dialect as u8))
+    }
+}
+
+impl fmt::Display for Dialects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.iter().map(Dialect::name).collect();
+        f.write_str(&names.join(", "))
     }
 }
 
@@ -98,6 +134,17 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// The versions that they name (WT §7.1)
+    pub(crate) fn dialects(&self) -> Dialects {
+        let named = [
+            (Dialect::Draft02, self.wt_draft02),
+            (Dialect::Draft07, self.wt_max_sessions_draft07 > 0),
+            (Dialect::Draft14, self.wt_max_sessions_draft13 > 0),
+            (Dialect::Draft16, self.wt_enabled > 0),
+        ];
+        named.into_iter().filter_map(|(dialect, named)| named.then_some(dialect)).collect()
+    }
+
     /// Read the payload of a SETTINGS frame
     pub(crate) fn decode(mut payload: &[u8]) -> Result<Self, H3Code> {
         let mut settings = Self::default();
@@ -311,9 +358,8 @@ mod tests {
             }
             settings
         };
-        let all = [Dialect::Draft02, Dialect::Draft07, Dialect::Draft14, Dialect::Draft16];
-        for ours in all {
-            for theirs in all {
+        for ours in Dialect::ALL {
+            for theirs in Dialect::ALL {
                 let common = (ours == theirs).then_some(ours);
                 assert_eq!(Dialect::choose(&only(ours), &only(theirs)), common);
             }
@@ -321,6 +367,6 @@ mod tests {
         }
         assert_eq!(Dialect::choose(&everything(), &everything()), Some(Dialect::Draft16));
         assert_eq!(Dialect::choose(&everything(), &Settings::default()), None);
-        assert!(all.is_sorted());
+        assert!(Dialect::ALL.is_sorted());
     }
 }

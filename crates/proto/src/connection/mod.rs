@@ -79,6 +79,8 @@ pub(crate) struct Connection {
     local: Settings,
     peer: Option<Settings>,
     dialect: Option<Dialect>,
+    /// Server: the version that the first request's `:protocol` belongs to
+    token: Option<Dialect>,
     /// HTTP/3's own streams that we opened: control, QPACK encoder, QPACK decoder
     own: Vec<(StreamId, SendHalf)>,
     incoming: FxHashMap<StreamId, Incoming>,
@@ -124,6 +126,7 @@ impl Connection {
             local,
             peer: None,
             dialect: None,
+            token: None,
             own: Vec::new(),
             incoming: FxHashMap::default(),
             sessions: FxHashMap::default(),
@@ -409,12 +412,16 @@ impl Connection {
 
 fn local_settings(config: &Config, side: Side) -> Settings {
     let limit = |limit: u32| if config.flow_control { u64::from(limit) } else { 0 };
+    let if_offered = |dialect, value: u32| if config.dialects.contains(dialect) { value.into() } else { 0 };
+    // WT §5.1, as of draft-13 and -14: more than one session says that there is flow control
+    let max_sessions = if config.flow_control { config.max_sessions } else { 1 };
     Settings {
         enable_connect_protocol: side == Side::Server,
         h3_datagram: true,
-        wt_draft02: true,
-        wt_max_sessions_draft07: u64::from(config.max_sessions_without_flow_control),
-        wt_enabled: 1,
+        wt_draft02: config.dialects.contains(Dialect::Draft02),
+        wt_max_sessions_draft07: if_offered(Dialect::Draft07, config.max_sessions_without_flow_control),
+        wt_max_sessions_draft13: if_offered(Dialect::Draft14, max_sessions),
+        wt_enabled: if_offered(Dialect::Draft16, 1),
         max_field_section_size: Some(config.max_field_section_size),
         wt_initial_max_data: limit(config.session_receive_window),
         wt_initial_max_streams_uni: limit(config.max_concurrent_streams),

@@ -12,7 +12,7 @@ use crate::event::{ConnectId, Event};
 use crate::qpack::{self, DecodeError};
 use crate::request::{self, Inbound, Request, Response};
 use crate::session::{Failure, Phase, Session};
-use crate::settings::{Dialect, Settings};
+use crate::settings::{Dialect, Dialects, Settings};
 use crate::stream::CRITICAL_PRIORITY;
 
 impl Connection {
@@ -39,10 +39,10 @@ impl Connection {
             return;
         }
         let takes_datagrams = self.quic.datagrams().max_size().is_some();
-        let dialect = match requirements(self.dialect, peer, takes_datagrams) {
+        let common = self.dialect.ok_or_else(|| no_common_dialect(self.config.dialects, peer.dialects()));
+        let dialect = match common.and_then(|dialect| requirements(dialect, peer, takes_datagrams)) {
             Ok(dialect) => dialect,
-            Err(lacking) => {
-                let text = format!("server does not offer WebTransport: {lacking}");
+            Err(text) => {
                 for (connect, _) in self.connects.drain(..) {
                     self.events.push_back(Event::ConnectFailed { connect, error: ConnectError::Failed(text.clone()) });
                 }
@@ -92,7 +92,8 @@ impl Connection {
 
     fn handle_request(&mut self, now: Instant, id: StreamId, request: Inbound) {
         let status = match request {
-            Inbound::WebTransport(request) => {
+            Inbound::WebTransport(request, token) => {
+                self.token.get_or_insert(token);
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.phase = Phase::Queued(request);
                 }
@@ -107,12 +108,17 @@ impl Connection {
     /// Both the request and the client's SETTINGS are here (WT §3.1)
     pub(super) fn request_ready(&mut self, now: Instant, id: StreamId) {
         let Some(peer) = &self.peer else { return };
-        // A client that offers no version speaks one that needs no setting of clients (WT §7.1)
-        let dialect = *self.dialect.get_or_insert(Dialect::Draft07);
         let takes_datagrams = self.quic.datagrams().max_size().is_some();
-        if let Err(lacking) = datagram_requirement(dialect, peer, takes_datagrams) {
-            tracing::debug!(connection = ?self.id, lacking, "request refused");
-            return self.abort_session(id, H3Code::MESSAGE_ERROR); // WT §3.1
+        let dialect = match self.clients_dialect(peer, takes_datagrams) {
+            Ok(dialect) => dialect,
+            Err(lacking) => {
+                tracing::debug!(connection = ?self.id, lacking, "request refused");
+                return self.abort_session(id, H3Code::MESSAGE_ERROR); // WT §3.1
+            }
+        };
+        self.dialect = Some(dialect);
+        if (dialect == Dialect::Draft16) != (self.token == Some(Dialect::Draft16)) {
+            tracing::debug!(connection = ?self.id, %dialect, "client's :protocol is that of another version"); // Safari does it
         }
         let taken = self.sessions.values().filter(|session| session.is_open() || session.phase == Phase::Requested).count();
         if taken >= self.session_limit() {
@@ -125,6 +131,15 @@ impl Connection {
         let (session, remote) = (self.session_id(id), self.quic.remote_address());
         self.events.push_back(Event::SessionRequested { session, request, dialect, remote });
         self.notice_gone_client(now, id);
+    }
+
+    /// The version that a client speaks, if it meets its requirements
+    fn clients_dialect(&self, peer: &Settings, takes_datagrams: bool) -> Result<Dialect, &'static str> {
+        // A client that names no version speaks one that needs no setting of clients: its token tells which (WT §7.1)
+        let by_token = self.token.filter(|&token| peer.dialects().is_empty() && self.config.dialects.contains(token));
+        let dialect = self.dialect.or(by_token).ok_or("a version of WebTransport that we offer")?;
+        datagram_requirement(dialect, peer, takes_datagrams)?;
+        Ok(dialect)
     }
 
     /// A request that waits is not read further, but its client may give up on it
@@ -206,21 +221,29 @@ impl Connection {
 }
 
 /// What the server must have said before it may be asked for a session (WT §3.1), by the version in use
-fn requirements(dialect: Option<Dialect>, peer: &Settings, takes_datagrams: bool) -> Result<Dialect, &'static str> {
-    let dialect = dialect.ok_or("its SETTINGS name no version of WebTransport that we speak")?;
+fn requirements(dialect: Dialect, peer: &Settings, takes_datagrams: bool) -> Result<Dialect, String> {
+    let lacks = |what| format!("server does not offer WebTransport: {what} is missing");
     if dialect > Dialect::Draft02 && !peer.enable_connect_protocol {
-        return Err("SETTINGS_ENABLE_CONNECT_PROTOCOL is missing");
+        return Err(lacks("SETTINGS_ENABLE_CONNECT_PROTOCOL"));
     }
-    datagram_requirement(dialect, peer, takes_datagrams)?;
+    datagram_requirement(dialect, peer, takes_datagrams).map_err(lacks)?;
     Ok(dialect)
 }
 
+fn no_common_dialect(ours: Dialects, theirs: Dialects) -> String {
+    if theirs.is_empty() {
+        return "server does not offer WebTransport: its SETTINGS name no version of it".into();
+    }
+    format!("server and client have no version of WebTransport in common: it speaks {theirs}, we offer {ours}")
+}
+
+/// What is missing of it
 fn datagram_requirement(dialect: Dialect, peer: &Settings, takes_datagrams: bool) -> Result<(), &'static str> {
     // draft-02 peers may go by the setting of draft-ietf-masque-h3-datagram-04, and some take no datagrams at all
     let setting = peer.h3_datagram || dialect == Dialect::Draft02;
     match (setting, takes_datagrams || dialect < Dialect::Draft14) {
-        (false, _) => Err("SETTINGS_H3_DATAGRAM is missing"),
-        (_, false) => Err("the transport parameter max_datagram_frame_size is missing"),
+        (false, _) => Err("SETTINGS_H3_DATAGRAM"),
+        (_, false) => Err("the transport parameter max_datagram_frame_size"),
         _ => Ok(()),
     }
 }
