@@ -108,7 +108,7 @@ class Server(Endpoint):
         max_pending_handshakes: int = 4096,
         retry: Literal["never", "load", "always"] = "load",
         max_sessions: int = 1,
-        request_timeout: float = 5,
+        request_timeout: float = 10,
         stream_receive_window: int = 8 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
         send_window: int = 8 * 1024 * 1024,

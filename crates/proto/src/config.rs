@@ -6,6 +6,7 @@ use std::time::Duration;
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion};
 
 use crate::error::ConfigError;
+use crate::origin::AllowedOrigins;
 use crate::settings::Dialects;
 
 /// Bytes of datagrams that QUIC holds; batches are much smaller, so that it is full only while the network is slow
@@ -68,8 +69,15 @@ pub struct Config {
     pub max_pending_datagrams: usize,
     /// How long streams and datagrams of unknown sessions are kept
     pub pending_timeout: Duration,
-    /// How long a client may take for a request: its fields, and SETTINGS
+    /// How long a client may take to complete a request, a server to send SETTINGS, a handler to answer plain HTTP, and
+    /// its client to take that answer
     pub request_timeout: Duration,
+    /// The pages that a server takes requests from (WT §3.2)
+    pub allowed_origins: AllowedOrigins,
+    /// Whether the application answers plain HTTP requests; if not, each gets a 404
+    pub http_requests: bool,
+    /// Plain HTTP requests of one connection that may wait for an answer; further ones get a 503
+    pub max_http_requests: usize,
     /// Bytes of a request's or response's fields, counted as RFC 9114 §4.2.2 says
     pub max_field_section_size: u64,
     /// How long `close` waits for finished streams to be acknowledged, and then for the peer's answer; longer where eight
@@ -110,7 +118,10 @@ impl Default for Config {
             max_pending_streams: 32,
             max_pending_datagrams: 256,
             pending_timeout: Duration::from_secs(5),
-            request_timeout: Duration::from_secs(5),
+            request_timeout: Duration::from_secs(10),
+            allowed_origins: AllowedOrigins::default(),
+            http_requests: false,
+            max_http_requests: 16,
             max_field_section_size: 64 << 10,
             close_timeout: Duration::from_secs(3),
             idle_connection_timeout: Duration::from_secs(5),

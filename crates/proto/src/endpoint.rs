@@ -258,6 +258,11 @@ impl Endpoint {
         self.with(now, session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
     }
 
+    /// Answer `HttpRequested`; false if the client has gone, or was told that it took too long
+    pub fn answer_http(&mut self, now: Instant, stream: StreamId, response: &Response) -> bool {
+        self.with(now, stream.connection, |connection| connection.answer_http(now, stream.stream, response)).unwrap_or(false)
+    }
+
     /// Tell the peer that we would like the session to end soon (WT §4.7); the second time does nothing
     pub fn drain_session(&mut self, now: Instant, session: SessionId) {
         self.with(now, session.connection, |connection| connection.ask_to_drain(now, session.stream));

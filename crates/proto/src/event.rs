@@ -7,7 +7,7 @@ use bytes::Bytes;
 pub use quinn_proto::Dir;
 
 use crate::error::{ConnectError, SessionError};
-use crate::request::{Request, Response};
+use crate::request::{HttpRequest, Request, Response};
 use crate::settings::Dialect;
 
 /// One QUIC connection of an endpoint: a slot, and how often the slot was used before
@@ -92,6 +92,15 @@ pub enum Event {
         request: Request,
         /// The version of WebTransport that both sides speak
         dialect: Dialect,
+        /// The client's address
+        remote: SocketAddr,
+    },
+    /// Server: a client asks for something that is not a session; answer with `answer_http`
+    HttpRequested {
+        /// The stream that it asks on
+        stream: StreamId,
+        /// What it asks for, checked
+        request: HttpRequest,
         /// The client's address
         remote: SocketAddr,
     },

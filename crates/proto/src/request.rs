@@ -3,14 +3,10 @@
 use std::array;
 
 use bytes::{Bytes, BytesMut};
-use sfv::{BareItem, List, ListEntry, ListSerializer, Parser, StringRef};
 use thiserror::Error;
 
-use crate::qpack;
 use crate::settings::Dialect;
-
-/// Application protocols that a client offers (WT §3.3)
-const AVAILABLE_PROTOCOLS: &str = "wt-available-protocols";
+use crate::{qpack, subprotocol};
 
 /// A header field: its name, in lower case, and its value
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -41,6 +37,15 @@ impl Field {
         // RFC 9110 §5.5; bytes from 0x80 on are of an unknown encoding, but allowed
         is_allowed && self.value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
     }
+
+    /// Whether it says what this library says by itself, so that an application must not
+    #[must_use]
+    pub fn is_reserved(&self) -> bool {
+        let name = self.name.as_str();
+        matches!(name, subprotocol::OFFER | subprotocol::CHOICE | "host" | "content-length")
+            || name.starts_with(':')
+            || name.starts_with("sec-webtransport-http3-draft")
+    }
 }
 
 impl From<(&str, &str)> for Field {
@@ -69,6 +74,23 @@ pub struct Response {
     pub status: u16,
     /// All but the pseudo-header
     pub headers: Vec<Field>,
+    /// The application protocol that the server picked (WT §3.3)
+    pub subprotocol: Option<String>,
+    /// What a refusal says besides; an accepted session has none
+    pub body: Bytes,
+}
+
+/// A request that is not for a session, without its body
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct HttpRequest {
+    /// `GET`, `HEAD`, `POST` or any other but `CONNECT`
+    pub method: String,
+    /// Host and port, as in the URL
+    pub authority: String,
+    /// Path and query; begins with `/`, or is the `*` of `OPTIONS`
+    pub path: String,
+    /// All but the pseudo-headers
+    pub headers: Vec<Field>,
 }
 
 /// A well-formed request
@@ -76,8 +98,9 @@ pub struct Response {
 pub(crate) enum Inbound {
     /// With the version that its `:protocol` belongs to
     WebTransport(Request, Dialect),
-    /// Plain HTTP, or another `:protocol`; a CONNECT without `:protocol` has no path, and then it is empty
-    Other { method: String, protocol: Option<String>, path: String },
+    Http(HttpRequest),
+    /// A CONNECT for another `:protocol`, or for a tunnel
+    Unsupported,
 }
 
 /// A message that breaks a rule of HTTP: its stream ends with H3_MESSAGE_ERROR (RFC 9114 §4.1.2)
@@ -95,7 +118,7 @@ pub(crate) fn decode_request(fields: Vec<(Bytes, Bytes)>) -> Result<Inbound, Mal
     }
     if protocol.is_none() && method == "CONNECT" {
         return match (scheme, authority, path) {
-            (None, Some(_), None) => Ok(Inbound::Other { method, protocol, path: String::new() }),
+            (None, Some(_), None) => Ok(Inbound::Unsupported),
             _ => Err(Malformed("CONNECT with :scheme or :path, or without :authority")), // RFC 9114 §4.4
         };
     }
@@ -113,6 +136,11 @@ pub(crate) fn decode_request(fields: Vec<(Bytes, Bytes)>) -> Result<Inbound, Mal
         return Err(Malformed(":path does not begin with /"));
     }
     match (protocol, authority) {
+        (None, authority) => {
+            let host = || host.map(|host| String::from_utf8_lossy(host).into_owned());
+            let authority = authority.or_else(host).unwrap_or_default();
+            Ok(Inbound::Http(HttpRequest { method, authority, path, headers }))
+        }
         // Either token, whatever the version: Safari has been seen to send both (WT §2.1.2)
         (Some(protocol), Some(authority)) if matches!(protocol.as_str(), "webtransport" | "webtransport-h3") => {
             if scheme != "https" {
@@ -121,12 +149,12 @@ pub(crate) fn decode_request(fields: Vec<(Bytes, Bytes)>) -> Result<Inbound, Mal
             if authority.is_empty() || authority.contains('@') {
                 return Err(Malformed(":authority is not a host")); // RFC 9114 §4.3.1
             }
-            let subprotocols = available_protocols(&headers);
+            let subprotocols = subprotocol::decode_offer(&headers);
             // What a client means by its token if it named no version (WT §7.1): only 07 to 12 let it not, and the RFC to come
             let dialect = if protocol == "webtransport-h3" { Dialect::Draft16 } else { Dialect::Draft07 };
             Ok(Inbound::WebTransport(Request { authority, path, headers, subprotocols }, dialect))
         }
-        (protocol, _) => Ok(Inbound::Other { method, protocol, path }),
+        _ => Ok(Inbound::Unsupported),
     }
 }
 
@@ -138,7 +166,8 @@ pub(crate) fn decode_response(fields: Vec<(Bytes, Bytes)>) -> Result<Response, M
         .and_then(|status| status.parse().ok())
         .filter(|&status| status >= 100) // RFC 9110 §15
         .ok_or(Malformed("no valid :status"))?;
-    Ok(Response { status, headers })
+    let subprotocol = subprotocol::decode_choice(&headers);
+    Ok(Response { status, headers, subprotocol, body: Bytes::new() })
 }
 
 impl Request {
@@ -153,12 +182,8 @@ impl Request {
             (":protocol", protocol),
         ];
         let version = (dialect == Dialect::Draft02).then_some(("sec-webtransport-http3-draft02", "1"));
-        let mut subprotocols = ListSerializer::new();
-        for name in self.subprotocols.iter().filter_map(|name| StringRef::from_str(name).ok()) {
-            subprotocols.bare_item(name);
-        }
-        let subprotocols = subprotocols.finish();
-        let subprotocols = subprotocols.as_deref().map(|list| (AVAILABLE_PROTOCOLS, list));
+        let subprotocols = subprotocol::encode_offer(&self.subprotocols);
+        let subprotocols = subprotocols.as_deref().map(|list| (subprotocol::OFFER, list));
         encode(pseudo.into_iter().chain(version).chain(subprotocols), &self.headers, out);
     }
 }
@@ -167,7 +192,14 @@ impl Response {
     /// An answer without headers
     #[must_use]
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new() }
+        Self { status, headers: Vec::new(), subprotocol: None, body: Bytes::new() }
+    }
+
+    /// A refusal that says a sentence
+    #[must_use]
+    pub(crate) fn text(status: u16, text: &'static str) -> Self {
+        let headers = vec![Field::from(("content-type", "text/plain; charset=utf-8"))];
+        Self { headers, body: Bytes::from_static(text.as_bytes()), ..Self::new(status) }
     }
 
     /// Whether it opens the session (WT §3.2)
@@ -180,7 +212,12 @@ impl Response {
     pub(crate) fn encode(&self, dialect: Dialect, out: &mut BytesMut) {
         let status = format!("{:03}", self.status);
         let version = (dialect == Dialect::Draft02 && self.is_success()).then_some(("sec-webtransport-http3-draft", "draft02"));
-        encode([(":status", status.as_str())].into_iter().chain(version), &self.headers, out);
+        let length = (!self.body.is_empty()).then(|| self.body.len().to_string());
+        let length = length.as_deref().map(|length| ("content-length", length));
+        let subprotocol = self.subprotocol.as_deref().and_then(subprotocol::encode_choice);
+        let subprotocol = subprotocol.as_deref().map(|name| (subprotocol::CHOICE, name));
+        let first = [(":status", status.as_str())].into_iter().chain(version).chain(length).chain(subprotocol);
+        encode(first, &self.headers, out);
     }
 }
 
@@ -213,21 +250,6 @@ fn split<const N: usize>(fields: Vec<(Bytes, Bytes)>, known: [&str; N]) -> Resul
         }
     }
     Ok((pseudo, headers))
-}
-
-/// WT §3.3: strings and nothing else, or the whole field counts as absent; parameters mean nothing
-fn available_protocols(headers: &[Field]) -> Vec<String> {
-    let lines: Vec<&[u8]> =
-        headers.iter().filter(|field| field.name == AVAILABLE_PROTOCOLS).map(|field| &field.value[..]).collect();
-    let members = Parser::new(&lines.join(&b", "[..])).parse::<List>().unwrap_or_default();
-    let string = |member| match member {
-        ListEntry::Item(item) => match item.bare_item {
-            BareItem::String(string) => Some(string.into()),
-            _ => None,
-        },
-        ListEntry::InnerList(_) => None,
-    };
-    members.into_iter().map(string).collect::<Option<_>>().unwrap_or_default()
 }
 
 /// RFC 9110 §5.6.2
@@ -329,10 +351,12 @@ mod tests {
         let draft = Field::new("sec-webtransport-http3-draft", "draft02");
         for dialect in [Dialect::Draft02, Dialect::Draft07, Dialect::Draft14, Dialect::Draft16] {
             for status in [100, 200, 204, 299, 302, 404, 405, 599] {
-                let response = Response { status, headers: vec![Field::new("server", "x")] };
+                let headers = vec![Field::new("server", "x")];
+                let response = Response { headers, subprotocol: Some("a b".into()), ..Response::new(status) };
                 let read = decode_response(section(|out| response.encode(dialect, out))).unwrap();
                 assert_eq!(read.status, status);
                 assert_eq!(read.headers.last(), response.headers.last());
+                assert_eq!(read.subprotocol, response.subprotocol);
                 let is_marked = read.headers.contains(&draft);
                 assert_eq!(is_marked, dialect == Dialect::Draft02 && (200..300).contains(&status));
             }
@@ -348,10 +372,7 @@ mod tests {
             assert_eq!(accepted(&connect(&[(":protocol", token)])).path, "/chat");
         }
         for token in ["websocket", "connect-udp", "WebTransport"] {
-            assert_eq!(
-                decode(&connect(&[(":protocol", token)])),
-                Ok(Inbound::Other { method: "CONNECT".into(), protocol: Some(token.into()), path: "/chat".into() })
-            );
+            assert_eq!(decode(&connect(&[(":protocol", token)])), Ok(Inbound::Unsupported));
         }
     }
 
@@ -459,16 +480,27 @@ mod tests {
     /// RFC 9114 §4.3.1, §4.4
     #[test]
     fn plain_http_is_told_from_what_is_malformed() {
-        let other = |method: &str, path: &str| Ok(Inbound::Other { method: method.into(), protocol: None, path: path.into() });
+        let http = |method: &str, path: &str, headers: &[(&str, &str)]| {
+            let (method, authority, path) = (method.into(), "example.com".into(), path.into());
+            Ok(Inbound::Http(HttpRequest { method, authority, path, headers: headers.iter().map(|&field| field.into()).collect() }))
+        };
         let get = connect(&[(":protocol", ""), (":method", "GET")]);
-        assert_eq!(decode(&get), other("GET", "/chat"));
-        assert_eq!(decode(&connect(&[(":protocol", ""), (":method", "OPTIONS"), (":path", "*")])), other("OPTIONS", "*"));
+        assert_eq!(decode(&get), http("GET", "/chat", &[]));
+        assert_eq!(decode(&connect(&[(":protocol", ""), (":method", "OPTIONS"), (":path", "*")])), http("OPTIONS", "*", &[]));
         let host = [(":protocol", ""), (":method", "GET"), (":authority", ""), ("host", "example.com")];
-        assert_eq!(decode(&connect(&host)), other("GET", "/chat"));
+        assert_eq!(decode(&connect(&host)), http("GET", "/chat", &host[3..]));
         assert_malformed(&connect(&host[..3]));
-        assert_eq!(decode(&[(":method", "CONNECT"), (":authority", "example.com:443")]), other("CONNECT", ""));
+        assert_eq!(decode(&[(":method", "CONNECT"), (":authority", "example.com:443")]), Ok(Inbound::Unsupported));
         assert_malformed(&connect(&[(":protocol", "")]));
         assert_malformed(&[(":method", "CONNECT")]);
+    }
+
+    #[test]
+    fn what_the_library_says_by_itself_is_reserved() {
+        for name in [":path", "WT-Protocol", "wt-available-protocols", "sec-webtransport-http3-draft02", "host", "content-length"] {
+            assert!(Field::new(name, "x").is_reserved(), "{name}");
+        }
+        assert!(!Field::from(("origin", "null")).is_reserved());
     }
 
     /// RFC 9114 §4.3.1
@@ -476,43 +508,6 @@ mod tests {
     fn host_must_agree_with_the_authority() {
         assert_malformed(&connect(&[("host", "example.org")]));
         assert_eq!(accepted(&connect(&[("host", "example.com")])).authority, "example.com");
-    }
-
-    /// WT §3.3
-    #[test]
-    fn subprotocols_are_strings_or_the_field_is_ignored() {
-        let offered = |lines: &[&str]| {
-            let mut request = connect(&[]);
-            request.extend(lines.iter().map(|&line| (AVAILABLE_PROTOCOLS, line)));
-            accepted(&request).subprotocols
-        };
-        assert_eq!(offered(&[r#""a", "b""#]), ["a", "b"]);
-        assert_eq!(offered(&[r#""a";q=1,"b""#]), ["a", "b"]);
-        assert_eq!(offered(&[r#""a""#, r#""b", "c""#]), ["a", "b", "c"]);
-        assert_eq!(offered(&[r#""""#]), [""]);
-        for line in [r#"a, "b""#, r#""a", 1"#, r#""a", ("b")"#, r#""a","#, r#""a"#, "", "é"] {
-            assert_eq!(offered(&[line]), [""; 0], "{line}");
-        }
-        assert_eq!(offered(&[r#""a""#, "b"]), [""; 0]);
-        assert_eq!(offered(&[]), [""; 0]);
-    }
-
-    /// sf-string has no way to say it, so it is not offered
-    #[test]
-    fn subprotocols_that_are_not_ascii_are_not_offered() {
-        let offer = |subprotocols: &[&str]| {
-            let request = Request { subprotocols: subprotocols.iter().map(|&name| name.into()).collect(), ..sample() };
-            accepted_section(section(|out| request.encode(Dialect::Draft16, out)))
-        };
-        assert_eq!(offer(&["é", "a"]).subprotocols, ["a"]);
-        assert!(offer(&["é"]).headers.iter().all(|field| field.name != AVAILABLE_PROTOCOLS));
-    }
-
-    fn accepted_section(section: Vec<(Bytes, Bytes)>) -> Request {
-        match decode_request(section) {
-            Ok(Inbound::WebTransport(request, _)) => request,
-            other => panic!("{other:?}"),
-        }
     }
 
     /// RFC 9114 §4.3.2

@@ -3,11 +3,12 @@
 //! ```text
 //! server: Request ──HEADERS──▶ Queued ──SETTINGS──▶ Requested ──2xx sent──▶ Open
 //! client: Connecting ──2xx received──▶ Open
+//! server: Request ──HEADERS of plain HTTP──▶ Http ──answer sent──▶ Closed
 //! both:   Open ──close()──▶ Closing ──finished streams acknowledged, or time is up──▶ Closed
 //!         Open ──CLOSE, FIN or reset received──▶ Closed ──both directions ended──▶ forgotten
 //! ```
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use quinn_proto::StreamId;
 
 use crate::capsule::{Capsule, CapsuleDecoder};
@@ -15,8 +16,9 @@ use crate::code::H3Code;
 use crate::event::ConnectId;
 use crate::flow::Flow;
 use crate::frame::{Frame, FrameDecoder};
-use crate::request::Request;
+use crate::request::{Request, Response};
 use crate::stream::SendHalf;
+use crate::subprotocol::Offer;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
@@ -26,6 +28,11 @@ pub(crate) enum Phase {
     Queued(Request),
     /// Server: the application has yet to answer
     Requested,
+    /// Server: not a request for a session, and the application has yet to answer it
+    Http {
+        /// Its answer has no body (RFC 9110 §9.3.2)
+        is_head: bool,
+    },
     /// Client: the answer has yet to come
     Connecting(ConnectId),
     Open,
@@ -57,6 +64,38 @@ pub(crate) struct Session {
     pub(crate) send_done: bool,
     /// The application was told that nothing more comes
     pub(crate) gone: bool,
+    /// Client: what was offered
+    pub(crate) offer: Offer,
+    /// Client: the refusal, whose body is still coming
+    pub(crate) refusal: Option<Refusal>,
+}
+
+/// An answer that is not 2xx, and what came of its body
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    response: Response,
+    body: BytesMut,
+}
+
+impl Refusal {
+    /// The most of a body that is kept
+    const MAX_BODY: usize = 16 << 10;
+
+    pub(crate) fn new(response: Response) -> Self {
+        Self { response, body: BytesMut::new() }
+    }
+
+    /// Take in a frame after the HEADERS; returns whether nothing more is wanted
+    fn push(&mut self, frame: &Frame) -> bool {
+        let Frame::Data(data) = frame else { return *frame != Frame::Unknown }; // trailers, or nonsense
+        let room = Self::MAX_BODY - self.body.len();
+        self.body.extend_from_slice(&data[..data.len().min(room)]);
+        data.len() >= room
+    }
+
+    pub(crate) fn finish(self) -> Response {
+        Response { body: self.body.freeze(), ..self.response }
+    }
 }
 
 /// What a CONNECT stream carries
@@ -64,6 +103,8 @@ pub(crate) struct Session {
 pub(crate) enum Message {
     Headers(Bytes),
     Capsule(Capsule),
+    /// All of a refusal came, or as much of it as is kept
+    Refused,
 }
 
 /// How far the damage of a broken rule goes
@@ -88,6 +129,8 @@ impl Session {
             recv_done: false,
             send_done: false,
             gone: false,
+            offer: Offer::default(),
+            refusal: None,
         }
     }
 
@@ -105,7 +148,14 @@ impl Session {
                 self.close_seen = matches!(capsule, Capsule::CloseSession { .. });
                 return Ok(Some(Message::Capsule(capsule)));
             }
-            match self.frames.next().map_err(Failure::Connection)? {
+            let frame = self.frames.next().map_err(Failure::Connection)?;
+            if let (Some(refusal), Some(frame)) = (&mut self.refusal, &frame) {
+                if refusal.push(frame) {
+                    return Ok(Some(Message::Refused));
+                }
+                continue;
+            }
+            match frame {
                 None => return Ok(None),
                 Some(Frame::Unknown) => {}
                 Some(Frame::Headers(block)) if !self.headers_seen => return Ok(Some(Message::Headers(block))),
@@ -147,7 +197,7 @@ impl Session {
 
     /// Whether a server has yet to answer
     pub(crate) fn is_requested(&self) -> bool {
-        matches!(self.phase, Phase::Request | Phase::Queued(_) | Phase::Requested)
+        matches!(self.phase, Phase::Request | Phase::Queued(_) | Phase::Requested | Phase::Http { .. })
     }
 }
 

@@ -31,9 +31,9 @@ fn a_retry_proves_the_clients_address() {
 fn a_retry_survives_loss() {
     for seed in 1..=20 {
         let net = Net { seed, loss: 200, ..Net::default() };
-        let idle_connection_timeout = Duration::from_secs(60); // a request that is lost time and again comes late
-        let config = Config { retry: Retry::Always, idle_connection_timeout, ..Config::default() };
-        Pair::with(net, Config::default(), config).connect();
+        let late = Duration::from_secs(60); // SETTINGS and requests that are lost time and again come late
+        let server = Config { retry: Retry::Always, idle_connection_timeout: late, ..Config::default() };
+        Pair::with(net, Config { request_timeout: late, ..Config::default() }, server).connect();
     }
 }
 

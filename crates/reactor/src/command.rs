@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use mio::Waker;
 use webtransport_proto::tls::ServerTls;
-use webtransport_proto::{Dir, Response, Target};
+use webtransport_proto::{Dir, Response, StreamId, Target};
 
 use crate::shared::{Connecting, RecvStream, SendStream, Session};
 use crate::sync::{Mutex, lock};
@@ -16,6 +16,7 @@ pub(crate) enum Command {
     AcceptSession(Arc<Session>, Response),
     RejectSession(Arc<Session>, Response),
     DrainSession(Arc<Session>),
+    AnswerHttp(StreamId, Response),
     CloseSession(Arc<Session>, u32, String),
     DrainEndpoint,
     CloseEndpoint(u64, Vec<u8>),

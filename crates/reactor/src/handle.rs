@@ -18,6 +18,7 @@ pub use self::session::{RequestHandle, SessionHandle};
 pub use self::stream::{RecvHandle, SendHandle};
 use crate::command::Command;
 use crate::fork::Epoch;
+use crate::http::HttpHandle;
 use crate::mailbox::Mailbox;
 use crate::reactor::Reactor;
 use crate::shared::{self, Connecting, Counts, Figures, Session};
@@ -141,6 +142,12 @@ impl EndpointHandle {
         self.shared.accept(token).map(RequestHandle::new)
     }
 
+    /// Where requests of plain HTTP come out, if the configuration says that they are wanted
+    #[must_use]
+    pub fn http(&self) -> HttpHandle {
+        HttpHandle::new(Arc::clone(&self.shared))
+    }
+
     /// Begin to connect
     ///
     /// # Errors
@@ -241,7 +248,7 @@ fn figures(session: &Session) -> Figures {
 }
 
 /// In a forked child what a handle shares may be half written, and must not be freed. Returns whether this is one.
-fn leak_if_forked<T>(epoch: Epoch, shared: &Arc<T>) -> bool {
+pub(crate) fn leak_if_forked<T>(epoch: Epoch, shared: &Arc<T>) -> bool {
     let forked = epoch.is_over();
     if forked {
         mem::forget(Arc::clone(shared));

@@ -29,6 +29,7 @@ mod command;
 mod datagrams;
 mod fork;
 mod handle;
+mod http;
 pub mod mailbox;
 pub mod pipe;
 mod reactor;
@@ -41,6 +42,7 @@ pub use fork::after_fork_in_child;
 pub use handle::{
     ConnectingHandle, DatagramError, EndpointHandle, RecvHandle, RequestGone, RequestHandle, SendHandle, SessionHandle, StartError,
 };
+pub use http::{HttpHandle, HttpRequestHandle};
 pub use mailbox::Mailbox;
 pub use pipe::{Chunks, RecvCounts, SendCounts, StreamError};
 pub use shared::Counts;

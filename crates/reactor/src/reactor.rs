@@ -238,6 +238,7 @@ impl Reactor {
                 self.session_gone(session.id, SessionError::Local);
             }
             Command::DrainSession(session) => self.proto.drain_session(now, session.id),
+            Command::AnswerHttp(stream, response) => drop(self.proto.answer_http(now, stream, &response)),
             Command::CloseSession(session, code, reason) => self.proto.close_session(now, session.id, code, &reason),
             Command::DrainEndpoint => {
                 self.draining = true;

@@ -11,6 +11,7 @@ use webtransport_proto::{ConnectError, ConnectId, Dialect, Dir, Request, Respons
 use crate::command::{Command, Inbox};
 use crate::datagrams::{Incoming, Outgoing};
 use crate::fork::Epoch;
+use crate::http;
 use crate::mailbox::Mailbox;
 use crate::pipe::{CAPACITY, FIRST_BITE, RecvPipe, SendPipe, Waiters};
 use crate::sync::{Mutex, lock};
@@ -41,6 +42,7 @@ pub(crate) struct Endpoint {
     mailbox: Mutex<Option<Arc<Mailbox>>>,
     state: Mutex<EndpointState>,
     counts: [AtomicUsize; 4],
+    pub(crate) http: http::Queue,
 }
 
 #[derive(Default)]
@@ -67,6 +69,7 @@ impl Endpoint {
             mailbox: Mutex::default(),
             state: Mutex::default(),
             counts: Default::default(),
+            http: http::Queue::default(),
         }
     }
 
@@ -105,6 +108,7 @@ impl Endpoint {
         let mut state = lock(&self.state);
         state.acceptors.wake(woken);
         state.requests.clear();
+        self.http.close(woken);
         was_closed
     }
 

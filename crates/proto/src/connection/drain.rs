@@ -61,7 +61,7 @@ impl Connection {
             }
             for request in self.session_ids().into_iter().filter(|&request| request >= id) {
                 if let Some(&Phase::Connecting(connect)) = self.sessions.get(&request).map(|session| &session.phase) {
-                    self.connect_failed(request, connect, going_away());
+                    self.connect_failed(request, connect, going_away(), H3Code::REQUEST_CANCELLED);
                 }
             }
         }

@@ -47,6 +47,8 @@ pub struct Target {
     pub headers: Vec<Field>,
     /// Application protocols, in order of preference (WT §3.3)
     pub subprotocols: Vec<String>,
+    /// Take no session for which the server picked none of them
+    pub require_subprotocol: bool,
 }
 
 /// What to look at again once its time has come; whoever is woken checks whether there is still a reason
@@ -56,8 +58,14 @@ pub(crate) enum Timer {
     Flush(StreamId),
     /// The peer has had its time to close the CONNECT stream
     Gone(StreamId),
-    /// A request has waited for SETTINGS, or for its own HEADERS
+    /// A request has waited for SETTINGS, for its own HEADERS, or for the answer to plain HTTP
     Request(StreamId),
+    /// The body of a refusal has had its time to come
+    Refusal(StreamId),
+    /// The server has had its time to send SETTINGS
+    Settings,
+    /// What must leave before CONNECTION_CLOSE has left
+    Lingered,
     /// The peer stopped the CONNECT stream, and its capsule has had its time to follow
     Abrupt(StreamId),
     /// A FIN or a reset was held back for the stream's header
@@ -105,6 +113,8 @@ pub(crate) struct Connection {
     /// The first request that the server does not process, as its GOAWAY says (RFC 9114 §5.2)
     goaway: Option<StreamId>,
     idle_since: Option<Instant>,
+    /// A client's connection without sessions stays until then, for a reset to leave before CONNECTION_CLOSE
+    lingers_until: Option<Instant>,
     /// Close with this once the sessions that are closing have closed
     ending: Option<(VarInt, Bytes)>,
     /// We closed, and CONNECTION_CLOSE has yet to leave
@@ -143,6 +153,7 @@ impl Connection {
             draining: false,
             goaway: None,
             idle_since: None,
+            lingers_until: None,
             ending: None,
             closing: false,
             gone: false,
@@ -170,6 +181,9 @@ impl Connection {
                 _ if self.is_over() => {}
                 quinn_proto::Event::Stream(event) => self.handle_stream_event(now, &event),
                 quinn_proto::Event::DatagramReceived => self.receive_datagrams(now),
+                quinn_proto::Event::Connected if self.quic.side() == Side::Client => {
+                    self.arm(now + self.config.request_timeout, Timer::Settings);
+                }
                 quinn_proto::Event::Connected => self.start_idling(now),
                 quinn_proto::Event::HandshakeDataReady | quinn_proto::Event::DatagramsUnblocked => {}
             }
@@ -216,7 +230,14 @@ impl Connection {
         match timer {
             Timer::Flush(id) => self.send_close(now, id),
             Timer::Gone(id) => self.give_up_session(id),
-            Timer::Request(id) => self.expire_request(id),
+            Timer::Request(id) => self.expire_request(now, id),
+            Timer::Refusal(id) => self.refused(id),
+            Timer::Settings if self.peer.is_some() => {}
+            Timer::Lingered => {} // `settle` looks
+            Timer::Settings => {
+                let what = format!("server sent no SETTINGS for {:?}", self.config.request_timeout);
+                self.fail(now, H3Code::MISSING_SETTINGS, &what);
+            }
             Timer::Abrupt(id) => self.end_abruptly(now, id),
             Timer::Held(id) => self.release_held(id),
             Timer::Stopped(id) => self.answer_stop(id),
@@ -384,7 +405,7 @@ impl Connection {
         if let Some((code, reason)) = self.ending.take() {
             return self.close_quic(now, code, reason);
         }
-        if self.quic.side() == Side::Client {
+        if self.quic.side() == Side::Client && self.lingers_until.is_none_or(|until| until <= now) {
             return self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()); // RFC 9114 §5.3
         }
         if self.quic.side() == Side::Server && !self.quic.is_handshaking() {

@@ -1,19 +1,21 @@
 //! Requests for sessions: a client's asking, a server's answer (WT §3).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{Dir, StreamId};
 
-use super::{Connection, Target};
+use super::{Connection, Target, Timer};
 use crate::code::H3Code;
 use crate::error::ConnectError;
 use crate::event::{ConnectId, Event};
+use crate::frame;
 use crate::qpack::{self, DecodeError};
-use crate::request::{self, Inbound, Request, Response};
-use crate::session::{Failure, Phase, Session};
+use crate::request::{self, HttpRequest, Inbound, Request, Response};
+use crate::session::{Failure, Phase, Refusal, Session};
 use crate::settings::{Dialect, Dialects, Settings};
 use crate::stream::CRITICAL_PRIORITY;
+use crate::subprotocol::Offer;
 
 impl Connection {
     // ---- client: asking ----
@@ -63,25 +65,45 @@ impl Connection {
             self.had_session = true;
             let mut session = Session::new(Phase::Connecting(connect), self.max_field_section());
             self.start_flow(&mut session);
+            session.offer = Offer { names: request.subprotocols, required: target.require_subprotocol };
             self.sessions.insert(id, session);
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             self.send_headers(now, id, &block);
         }
     }
 
-    pub(super) fn connect_failed(&mut self, id: StreamId, connect: ConnectId, error: ConnectError) {
+    /// The attempt comes to nothing: because of `error`, unless the server has refused it already
+    pub(super) fn connect_failed(&mut self, id: StreamId, connect: ConnectId, error: ConnectError, code: H3Code) {
+        let refusal = self.sessions.get_mut(&id).and_then(|session| session.refusal.take());
+        let error = refusal.map_or(error, |refusal| ConnectError::Rejected(refusal.finish()));
         self.events.push_back(Event::ConnectFailed { connect, error });
-        self.abort_session(id, H3Code::REQUEST_CANCELLED);
+        self.abort_session(id, code);
     }
 
-    fn handle_response(&mut self, now: Instant, id: StreamId, connect: ConnectId, response: Response) {
+    /// As much of a refusal has come as was waited for
+    pub(super) fn refused(&mut self, id: StreamId) {
+        if let Some(&Phase::Connecting(connect)) = self.sessions.get(&id).map(|session| &session.phase) {
+            self.connect_failed(id, connect, ConnectError::Closed, H3Code::REQUEST_CANCELLED);
+        }
+    }
+
+    fn handle_response(&mut self, now: Instant, id: StreamId, connect: ConnectId, mut response: Response) {
+        /// A server may keep its stream open after a refusal
+        const BODY_TIMEOUT: Duration = Duration::from_secs(1);
         if (100..200).contains(&response.status) {
             return; // RFC 9114 §4.1: interim responses come before the final one
         }
+        let (Some(session), Some(dialect)) = (self.sessions.get_mut(&id), self.dialect) else { return };
         if !response.is_success() {
-            return self.connect_failed(id, connect, ConnectError::Rejected(response));
+            session.refusal = Some(Refusal::new(response));
+            return self.arm(now + BODY_TIMEOUT, Timer::Refusal(id));
         }
-        let Some(dialect) = self.dialect else { return };
+        if let Err(what) = check_subprotocol(&session.offer, &mut response.subprotocol, dialect) {
+            let (code, until) = (H3Code::WT_ALPN_ERROR, now + 3 * self.round_trip());
+            self.lingers_until = Some(until);
+            self.arm(until, Timer::Lingered);
+            return self.connect_failed(id, connect, ConnectError::Failed(format!("{what}, closed with {code}")), code);
+        }
         let session = self.session_id(id);
         let remote = self.quic.remote_address();
         self.events.push_back(Event::SessionEstablished { connect, session, response, dialect, remote });
@@ -91,18 +113,42 @@ impl Connection {
     // ---- server: answering ----
 
     fn handle_request(&mut self, now: Instant, id: StreamId, request: Inbound) {
-        let status = match request {
+        match request {
             Inbound::WebTransport(request, token) => {
                 self.token.get_or_insert(token);
                 if let Some(session) = self.sessions.get_mut(&id) {
                     session.phase = Phase::Queued(request);
                 }
-                return self.request_ready(now, id);
+                self.request_ready(now, id);
             }
-            Inbound::Other { protocol: Some(_), .. } => 501, // RFC 9220 §3
-            Inbound::Other { protocol: None, .. } => 404,
-        };
-        self.answer(now, id, &Response::new(status));
+            Inbound::Http(request) => self.http_requested(now, id, request),
+            Inbound::Unsupported => self.answer(now, id, &Response::new(501)), // RFC 9220 §3
+        }
+    }
+
+    /// A request that is not for a session: its body, if it has one, is not read
+    fn http_requested(&mut self, now: Instant, id: StreamId, request: HttpRequest) {
+        let waiting = self.sessions.values().filter(|session| matches!(session.phase, Phase::Http { .. })).count();
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.phase = Phase::Http { is_head: request.method == "HEAD" };
+        if !self.config.http_requests {
+            return self.answer(now, id, &Response::text(404, "not found: this is a WebTransport server\n"));
+        }
+        if waiting >= self.config.max_http_requests {
+            return self.answer(now, id, &unavailable());
+        }
+        self.arm(now + self.config.request_timeout, Timer::Request(id));
+        let (stream, remote) = (self.stream_id(id), self.quic.remote_address());
+        self.events.push_back(Event::HttpRequested { stream, request, remote });
+        self.notice_gone_client(now, id);
+    }
+
+    pub(crate) fn answer_http(&mut self, now: Instant, id: StreamId, response: &Response) -> bool {
+        let waits = self.sessions.get(&id).is_some_and(|session| matches!(session.phase, Phase::Http { .. }));
+        if waits {
+            self.answer(now, id, response);
+        }
+        waits
     }
 
     /// Both the request and the client's SETTINGS are here (WT §3.1)
@@ -123,6 +169,11 @@ impl Connection {
         let taken = self.sessions.values().filter(|session| session.is_open() || session.phase == Phase::Requested).count();
         if taken >= self.session_limit() {
             return self.abort_session(id, H3Code::REQUEST_REJECTED); // WT §5.1
+        }
+        if let Some(Phase::Queued(request)) = self.sessions.get(&id).map(|session| &session.phase)
+            && !self.config.allowed_origins.allow(request)
+        {
+            return self.answer(now, id, &Response::text(403, "forbidden: not from this origin\n")); // WT §3.2
         }
         let Some(mut session) = self.sessions.remove(&id) else { return };
         self.start_flow(&mut session);
@@ -171,19 +222,26 @@ impl Connection {
         waits
     }
 
-    /// Answer a request and be done with it
-    fn answer(&mut self, now: Instant, id: StreamId, response: &Response) {
-        let mut block = BytesMut::new();
+    /// Answer a request and be done with it, once the client has taken the answer or had its time to
+    pub(super) fn answer(&mut self, now: Instant, id: StreamId, response: &Response) {
+        let (mut block, mut body) = (BytesMut::new(), BytesMut::new());
         response.encode(self.dialect.unwrap_or(Dialect::Draft16), &mut block);
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.phase = Phase::Closed;
-            session.recv_done = true;
-            session.gone = true;
-        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let is_head = matches!(session.phase, Phase::Http { is_head: true });
+        session.phase = Phase::Closed;
+        session.recv_done = true;
+        session.gone = true;
         self.send_headers(now, id, &block);
+        if !response.body.is_empty() && !is_head {
+            frame::data(&mut body, &response.body);
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.send.push(body.freeze());
+            }
+        }
         self.finish_connect_stream(now, id);
         self.stop_quic(id, H3Code::NO_ERROR); // RFC 9114 §4.1
         self.refuse_pending(id);
+        self.arm(now + self.config.request_timeout, Timer::Gone(id));
     }
 
     // ---- both ----
@@ -213,11 +271,29 @@ impl Connection {
         match self.sessions.get(&id).map(|session| &session.phase) {
             Some(&Phase::Connecting(connect)) => {
                 let text = "server's answer has too many header bytes".to_owned();
-                self.connect_failed(id, connect, ConnectError::Failed(text));
+                self.connect_failed(id, connect, ConnectError::Failed(text), H3Code::REQUEST_CANCELLED);
             }
             _ => self.answer(now, id, &Response::new(431)), // RFC 9114 §4.2.2
         }
     }
+}
+
+/// A plain request that nobody has the time for
+pub(super) fn unavailable() -> Response {
+    Response::text(503, "unavailable: too busy\n")
+}
+
+/// WT §3.3: what the server picked must have been offered. Before draft-15 something else was as good as nothing.
+fn check_subprotocol(offer: &Offer, chosen: &mut Option<String>, dialect: Dialect) -> Result<(), String> {
+    if let Some(name) = chosen.take_if(|name| !offer.names.contains(name))
+        && dialect == Dialect::Draft16
+    {
+        return Err(format!("server picked a subprotocol that was not offered: {name:?}"));
+    }
+    if offer.required && chosen.is_none() {
+        return Err(format!("server picked none of the subprotocols {:?}", offer.names));
+    }
+    Ok(())
 }
 
 /// What the server must have said before it may be asked for a session (WT §3.1), by the version in use

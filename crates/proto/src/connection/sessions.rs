@@ -6,6 +6,7 @@ use bytes::BytesMut;
 use quinn_proto::{StreamId, VarInt};
 
 use super::incoming::Input;
+use super::requests::unavailable;
 use super::{Connection, Timer};
 use crate::capsule::{self, Capsule};
 use crate::code::H3Code;
@@ -67,7 +68,7 @@ impl Connection {
 
     pub(super) fn read_session(&mut self, now: Instant, id: StreamId) {
         while let Some(session) = self.sessions.get_mut(&id) {
-            if matches!(session.phase, Phase::Queued(_) | Phase::Requested) {
+            if matches!(session.phase, Phase::Queued(_) | Phase::Requested | Phase::Http { .. }) {
                 return self.notice_gone_client(now, id);
             }
             if session.recv_done {
@@ -80,6 +81,7 @@ impl Connection {
                         return self.session_failed(now, id, &Failure::Stream(code));
                     }
                 }
+                Ok(Some(Message::Refused)) => self.refused(id),
                 Ok(None) => match self.input(id, usize::MAX) {
                     Input::Chunk(data) => {
                         if let Some(session) = self.sessions.get_mut(&id) {
@@ -136,13 +138,16 @@ impl Connection {
     fn session_finished(&mut self, now: Instant, id: StreamId) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.recv_done = true;
+        if session.refusal.is_some() {
+            return self.refused(id);
+        }
         if let Err(failure) = session.finish() {
             return self.session_failed(now, id, &failure);
         }
         match session.phase {
             Phase::Connecting(connect) => {
                 let text = "server ended the CONNECT stream without an answer".to_owned();
-                self.connect_failed(id, connect, ConnectError::Failed(text));
+                self.connect_failed(id, connect, ConnectError::Failed(text), H3Code::REQUEST_CANCELLED);
             }
             Phase::Request => self.abort_session(id, H3Code::REQUEST_INCOMPLETE), // RFC 9114 §4.1
             // WT §6: the same as CLOSE with code 0 and no reason
@@ -150,7 +155,7 @@ impl Connection {
         }
     }
 
-    /// The peer's reset of the CONNECT stream: an end without a code (WT §6)
+    /// The peer's reset of the CONNECT stream: an end without a code (WT §6), unless it is one of WebTransport's own
     pub(super) fn session_reset(&mut self, now: Instant, id: StreamId, code: VarInt) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.recv_done = true;
@@ -158,10 +163,10 @@ impl Connection {
         match session.phase {
             Phase::Connecting(connect) => {
                 let text = format!("server reset the CONNECT stream with {code}");
-                self.connect_failed(id, connect, ConnectError::Failed(text));
+                self.connect_failed(id, connect, ConnectError::Failed(text), H3Code::REQUEST_CANCELLED);
             }
             _ if session.is_requested() => self.client_gave_up(id),
-            _ => self.peer_ended(now, id, abrupt()),
+            _ => self.peer_ended(now, id, reset(code)),
         }
     }
 
@@ -187,7 +192,7 @@ impl Connection {
         };
         match self.sessions.get(&id).map(|session| &session.phase) {
             Some(&Phase::Connecting(connect)) => {
-                self.events.push_back(Event::ConnectFailed { connect, error: ConnectError::Failed(text) });
+                return self.connect_failed(id, connect, ConnectError::Failed(text), code);
             }
             Some(Phase::Open) => {
                 self.end_streams(id);
@@ -284,9 +289,10 @@ impl Connection {
         }
     }
 
-    pub(super) fn expire_request(&mut self, id: StreamId) {
+    pub(super) fn expire_request(&mut self, now: Instant, id: StreamId) {
         match self.sessions.get(&id).map(|session| &session.phase) {
             Some(Phase::Request) => self.abort_session(id, H3Code::REQUEST_INCOMPLETE),
+            Some(Phase::Http { .. }) => self.answer(now, id, &unavailable()),
             Some(Phase::Queued(_)) => self.abort_session(id, H3Code::REQUEST_REJECTED),
             _ => {}
         }
@@ -349,7 +355,7 @@ impl Connection {
             let session = self.session_id(id);
             match self.sessions.get(&id).map(|found| &found.phase) {
                 Some(&Phase::Connecting(connect)) => {
-                    self.events.push_back(Event::ConnectFailed { connect, error: connect_error.clone() });
+                    self.connect_failed(id, connect, connect_error.clone(), H3Code::REQUEST_CANCELLED);
                 }
                 Some(Phase::Open) => {
                     self.end_streams(id);
@@ -360,11 +366,21 @@ impl Connection {
                     self.events.push_back(Event::SessionClosed { session, error: error.clone() });
                     self.events.push_back(Event::SessionGone { session });
                 }
-                Some(Phase::Request | Phase::Queued(_)) => {}
+                Some(Phase::Request | Phase::Queued(_) | Phase::Http { .. }) => {}
                 Some(Phase::Closing { .. } | Phase::Closed) | None => continue,
             }
             self.abort_session(id, H3Code::WT_SESSION_GONE);
         }
+    }
+}
+
+/// WT §3.3 and §5 close with a code, and leave open whether a reset or a capsule carries it: both are told alike
+fn reset(code: H3Code) -> SessionError {
+    match code {
+        H3Code::WT_ALPN_ERROR | H3Code::WT_FLOW_CONTROL_ERROR => {
+            SessionError::Peer { by: CloseSource::Session, code: Some(code.as_u64()), reason: code.to_string() }
+        }
+        _ => abrupt(),
     }
 }
 

@@ -252,6 +252,7 @@ pub fn target(path: &str) -> Target {
         path: path.into(),
         headers: vec![],
         subprotocols: vec![],
+        require_subprotocol: false,
     }
 }
 

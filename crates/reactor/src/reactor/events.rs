@@ -8,6 +8,7 @@ use rustc_hash::FxHashSet;
 use webtransport_proto::{Dialect, Dir, Event, Read, Request, Response, SessionError, SessionId, StreamId};
 
 use super::{Reactor, SessionEntry, StreamEntry, lost};
+use crate::http::Waiting;
 use crate::pipe::Outcome;
 use crate::shared::{Figures, RecvStream, SendStream, Session, Stream};
 
@@ -17,6 +18,12 @@ impl Reactor {
             Event::SessionRequested { session, request, dialect, remote } => {
                 let session = self.add_session(session, dialect, Some(request), None, remote);
                 self.shared.request(session, &mut self.woken);
+            }
+            Event::HttpRequested { stream, request, remote } => {
+                let request = Waiting { stream, request, remote };
+                if self.shared.is_closed() || !self.shared.http.push(request, &mut self.woken) {
+                    self.proto.answer_http(self.now, stream, &Response::new(503));
+                }
             }
             Event::SessionEstablished { connect, session, response, dialect, remote } => {
                 let id = session;

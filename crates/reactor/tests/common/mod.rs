@@ -150,5 +150,6 @@ pub fn target(remote: SocketAddr) -> Target {
         path: "/".into(),
         headers: Vec::new(),
         subprotocols: Vec::new(),
+        require_subprotocol: false,
     }
 }
