@@ -8,7 +8,7 @@ import pywebtransport
 import web_transport
 
 NAMES = """
-    Server SessionRequest Client Session SendStream RecvStream generate_self_signed certificate_hash
+    Server SessionRequest Client Session SendStream RecvStream SendGroup generate_self_signed certificate_hash
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
     StreamIncompleteReadError SendStreamStats RecvStreamStats Datagrams DatagramError DatagramTooLargeError DatagramNotSupportedError

@@ -36,7 +36,7 @@ from .errors import (
 from .server import Server, SessionRequest
 from .session import Session
 from .stats import RecvStreamStats, SendStreamStats
-from .streams import RecvStream, SendStream
+from .streams import RecvStream, SendGroup, SendStream
 
 __all__ = [
     "Client",
@@ -48,6 +48,7 @@ __all__ = [
     "ProtocolError",
     "RecvStream",
     "RecvStreamStats",
+    "SendGroup",
     "SendStream",
     "SendStreamStats",
     "Server",

@@ -8,7 +8,7 @@ from . import _web_transport as _native
 from ._bridge import Home, tokens
 from .datagrams import Datagrams
 from .errors import SessionError
-from .streams import RecvStream, SendStream
+from .streams import RecvStream, SendGroup, SendStream
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -34,31 +34,44 @@ class Session:
         self._datagrams = Datagrams(native, home, self._token + _DATAGRAM_RECEIVED)
         self._bi_openers: list[int] = []  # tokens that no call uses now
         self._uni_openers: list[int] = []
+        self._groups = 0  # so many were created; their numbers begin with 1
 
-    async def open_bi(self) -> tuple[SendStream, RecvStream]:
+    async def open_bi(self, *, send_group: SendGroup | None = None, send_order: int = 0) -> tuple[SendStream, RecvStream]:
         """Open a bidirectional stream, waiting only while the peer permits no more of them.
 
         The peer hears of the stream at once, before anything is written to it. If cancelled, what it opened goes to the
         next call.
         Source: WT §4.3.
 
+        Args:
+            send_group: See `SendStream.send_group`.
+            send_order: See `SendStream.send_order`.
         Raises:
             SessionError: The session is over; the class says why.
         """
-        return self._both(await self._open(self._native.open_bi, self._bi_openers))
+        send, recv = self._both(await self._open(self._native.open_bi, self._bi_openers))
+        return _ranked(send, send_group, send_order), recv
 
-    async def open_uni(self) -> SendStream:
+    async def open_uni(self, *, send_group: SendGroup | None = None, send_order: int = 0) -> SendStream:
         """Open a unidirectional stream, waiting only while the peer permits no more of them.
 
         The peer hears of the stream at once, before anything is written to it. If cancelled, what it opened goes to the
         next call.
         Source: WT §4.2.
 
+        Args:
+            send_group: See `SendStream.send_group`.
+            send_order: See `SendStream.send_order`.
         Raises:
             SessionError: The session is over; the class says why.
         """
         send = await self._open(self._native.open_uni, self._uni_openers)
-        return SendStream(send, self._native, self._home)
+        return _ranked(SendStream(send, self._native, self._home), send_group, send_order)
+
+    def create_send_group(self) -> SendGroup:
+        """Make a group of streams that have a turn together, see `SendStream.send_group`."""
+        self._groups += 1
+        return SendGroup(self._native, self._groups)
 
     async def accept_bi(self) -> tuple[SendStream, RecvStream]:
         """Wait for the peer's next bidirectional stream. A cancelled accept loses none.
@@ -235,6 +248,14 @@ class Draining:
 
     def __repr__(self) -> str:
         return f"<draining: {bool(self)}>"
+
+
+def _ranked(send: SendStream, group: SendGroup | None, order: int) -> SendStream:
+    if group is not None:
+        send.send_group = group
+    if order:
+        send.send_order = order
+    return send
 
 
 class _Sending:

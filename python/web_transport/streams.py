@@ -17,6 +17,19 @@ _CLOSED = 1  # `wait_closed` waits under the second of a stream's tokens; transf
 _CHUNK = 256 << 10  # bytes; as much as waits for a reader at most, so that iteration takes all that is there
 
 
+class SendGroup:
+    """Streams among which `SendStream.send_order` decides who goes first; groups of a session take turns.
+
+    Made by `Session.create_send_group`. Source: W3C WebTransport, ``WebTransportSendGroup``.
+    """
+
+    __slots__ = ("number", "session")
+
+    def __init__(self, session: _native.Session, number: int) -> None:
+        self.session = session
+        self.number = number
+
+
 class SendStream:
     """The sending half of a stream: a clean ``async with`` exit finishes it (FIN), an error resets it.
 
@@ -30,6 +43,7 @@ class SendStream:
         self._home = home
         self._turn = Turn(home)
         self._token = tokens()
+        self._group: SendGroup | None = None
 
     async def write(self, data: "Buffer") -> None:
         """Queue all of *data*, waiting while the peer's flow control holds it back.
@@ -122,13 +136,44 @@ class SendStream:
         return SendStreamStats(*self._native.stats())
 
     @property
+    def send_order(self) -> int:
+        """What goes first: of the streams of one send group, the bytes of the one with the highest number, always.
+
+        64 bits, signed, else OverflowError; 0 to begin with. Streams of equal order take turns, and so do the groups of a
+        session, and the sessions of a connection. It holds for what is not yet on its way.
+        Source: W3C WebTransport, ``sendOrder``; WT §3.4.
+        """
+        return self._native.send_order
+
+    @send_order.setter
+    def send_order(self, order: int) -> None:
+        self._native.set_send_order(self._group.number if self._group else 0, order)
+
+    @property
+    def send_group(self) -> "SendGroup | None":
+        """The streams among which `send_order` decides; None: those of the session that were given no group.
+
+        Set it to what the session's `create_send_group` made, else ValueError. Source: W3C WebTransport, ``sendGroup``.
+        """
+        return self._group
+
+    @send_group.setter
+    def send_group(self, group: "SendGroup | None") -> None:
+        if group is not None and group.session is not self._session:
+            raise ValueError("send group belongs to another session")
+        self._group = group
+        self.send_order = self.send_order
+
+    @property
     def priority(self) -> int:
-        """Which stream goes first when several have data: the higher; 32 bits signed, else OverflowError."""
-        return self._native.priority
+        """The same as `send_order`, but for 32 bits: what is outside them raises OverflowError."""
+        return self.send_order
 
     @priority.setter
     def priority(self, priority: int) -> None:
-        self._native.set_priority(priority)
+        if not -(2**31) <= priority < 2**31:
+            raise OverflowError(f"priority {priority} does not fit in 32 bits")
+        self.send_order = priority
 
     async def __aenter__(self) -> Self:
         return self

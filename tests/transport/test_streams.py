@@ -598,3 +598,20 @@ async def test_dropped_unread_stream_is_stopped(pair):
     del recv
     gc.collect()
     assert await send.wait_closed() == 0
+
+
+async def test_send_order(pair):
+    """A stream's order in its group is 64 bits, signed; `priority` is the same in 32 bits."""
+    group = pair.client.create_send_group()
+    send = await pair.client.open_uni(send_group=group, send_order=-5)
+    assert (send.send_group, send.send_order, send.priority) == (group, -5, -5)
+    for order in (2**63 - 1, -(2**63)):
+        send.send_order = order
+        assert send.send_order == order
+    with pytest.raises(OverflowError):
+        send.send_order = 2**63
+    send.send_group = None
+    assert send.send_order == -(2**63)
+    with pytest.raises(ValueError, match="another session"):
+        send.send_group = pair.server.create_send_group()
+    assert send.send_group is None

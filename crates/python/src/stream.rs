@@ -1,6 +1,6 @@
 //! The two halves of a stream: one copy in, one copy out.
 
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
@@ -12,12 +12,12 @@ use crate::{buffer, errors};
 #[pyclass(frozen, module = "web_transport._web_transport")]
 pub(crate) struct SendStream {
     handle: SendHandle,
-    priority: AtomicI32,
+    order: AtomicI64,
 }
 
 impl SendStream {
     pub(crate) fn new(handle: SendHandle) -> Self {
-        Self { handle, priority: AtomicI32::new(0) }
+        Self { handle, order: AtomicI64::new(0) }
     }
 }
 
@@ -56,16 +56,16 @@ impl SendStream {
         (counts.written, counts.sent, counts.acknowledged)
     }
 
-    /// Higher goes first
-    fn set_priority(&self, priority: i32) {
-        self.priority.store(priority, Ordering::Relaxed);
-        self.handle.set_priority(priority);
+    /// The group, and the order in it: the highest goes first
+    fn set_send_order(&self, group: u32, order: i64) {
+        self.order.store(order, Ordering::Relaxed);
+        self.handle.set_send_order(group, order);
     }
 
-    /// Higher goes first
+    /// The highest of a group goes first
     #[getter]
-    fn priority(&self) -> i32 {
-        self.priority.load(Ordering::Relaxed)
+    fn send_order(&self) -> i64 {
+        self.order.load(Ordering::Relaxed)
     }
 }
 

@@ -25,7 +25,8 @@ pub(crate) enum Command {
     Open(Arc<Session>, Dir),
     /// Something waits in the pipe
     Flush(Arc<SendStream>),
-    SetPriority(Arc<SendStream>, i32),
+    /// The group and the order in it
+    SetSendOrder(Arc<SendStream>, u32, i64),
     /// There is room in the pipe
     Resume(Arc<RecvStream>),
     Stop(Arc<RecvStream>, u32),

@@ -254,11 +254,11 @@ impl Reactor {
             Command::Open(session, dir) => {
                 if let Some(entry) = self.sessions.get_mut(&session.id) {
                     entry.wanted[dir as usize] += 1;
-                    self.open_streams(session.id, dir);
+                    self.open_wanted(session.id, dir);
                 }
             }
             Command::Flush(send) => self.flush(&send),
-            Command::SetPriority(send, priority) => self.proto.set_send_order(now, send.id, 0, priority.into()),
+            Command::SetSendOrder(send, group, order) => self.proto.set_send_order(now, send.id, group, order),
             Command::Resume(recv) => self.mark_unread(&recv),
             Command::Stop(recv, code) => {
                 self.proto.stop(now, recv.id, code);

@@ -62,10 +62,10 @@ impl SendHandle {
         Ok(())
     }
 
-    /// Send what is written from now on before the data of streams with a lower priority
-    pub fn set_priority(&self, priority: i32) {
+    /// Send what this stream has before what streams of a lower order have in the same group; groups take turns
+    pub fn set_send_order(&self, group: u32, order: i64) {
         if check_stream(&self.stream.session).is_ok() {
-            self.stream.session.endpoint.tell(Command::SetPriority(Arc::clone(&self.stream), priority));
+            self.stream.session.endpoint.tell(Command::SetSendOrder(Arc::clone(&self.stream), group, order));
         }
     }
 

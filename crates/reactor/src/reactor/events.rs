@@ -61,9 +61,14 @@ impl Reactor {
                 }
             }
             Event::StreamsAvailable { connection, dir } => {
-                let sessions = self.connections.get(&connection).cloned().unwrap_or_default();
-                for session in sessions {
-                    self.open_streams(session, dir);
+                // One each by turns: the connection's streams are there for all of its sessions (WT §8)
+                let mut sessions = self.connections.get(&connection).cloned().unwrap_or_default();
+                while !sessions.is_empty() {
+                    sessions.retain(|&session| self.open_wanted(session, dir));
+                }
+                // Whoever was first is last the next time
+                if let Some(sessions) = self.connections.get_mut(&connection).filter(|sessions| !sessions.is_empty()) {
+                    sessions.rotate_left(1);
                 }
             }
             Event::DatagramReceived { session, payload } => {
@@ -129,18 +134,16 @@ impl Reactor {
         session.offer(id.dir(), stream, &mut self.woken);
     }
 
-    /// Open as many streams as are wanted and permitted
-    pub(super) fn open_streams(&mut self, session: SessionId, dir: Dir) {
-        while let Some(entry) = self.sessions.get_mut(&session)
-            && entry.wanted[dir as usize] > 0
-            && let Some(id) = self.proto.open_stream(self.now, session, dir)
-        {
-            entry.wanted[dir as usize] -= 1;
-            let session = Arc::clone(&entry.session);
-            let stream = Stream::local(id, &session);
-            self.add_stream(&session, id, &stream);
-            session.opened(dir, stream, &mut self.woken);
-        }
+    /// Open a stream if one is wanted and permitted; returns whether it was
+    pub(super) fn open_wanted(&mut self, session: SessionId, dir: Dir) -> bool {
+        let Some(entry) = self.sessions.get_mut(&session).filter(|entry| entry.wanted[dir as usize] > 0) else { return false };
+        let Some(id) = self.proto.open_stream(self.now, session, dir) else { return false };
+        entry.wanted[dir as usize] -= 1;
+        let session = Arc::clone(&entry.session);
+        let stream = Stream::local(id, &session);
+        self.add_stream(&session, id, &stream);
+        session.opened(dir, stream, &mut self.woken);
+        true
     }
 
     pub(super) fn mark_unread(&mut self, recv: &Arc<RecvStream>) {
