@@ -7,6 +7,7 @@ from . import _web_transport as _native
 from ._bridge import Home, tokens
 
 CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
+Dialect: TypeAlias = Literal["draft-02", "draft-07", "draft-14", "draft-16"]
 
 _GONE = 1  # `wait_closed` waits under the second of an endpoint's tokens
 

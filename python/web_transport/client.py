@@ -1,13 +1,14 @@
 """Connecting to servers."""
 
 from collections import deque
+from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from . import _web_transport as _native
 from ._bridge import Bridge, resolve, tokens
-from ._endpoint import CongestionControl, Endpoint
+from ._endpoint import CongestionControl, Dialect, Endpoint
 from .errors import ConnectError, SessionRejected
 from .session import Session
 
@@ -29,6 +30,8 @@ class Client(Endpoint):
             queues short.
         max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+        dialects: Versions of WebTransport to offer; of those that the peer offers too, the newest is used. With a server that has
+            none of them in common, `connect` fails. Source: WT §7.1.
         stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
         receive_window: The same for all streams of a connection together.
         send_window: Bytes per connection that are kept until the peer has acknowledged them; writes wait for room.
@@ -48,6 +51,7 @@ class Client(Endpoint):
         congestion_control: CongestionControl = "default",
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
+        dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
         stream_receive_window: int = 8 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
         send_window: int = 8 * 1024 * 1024,
@@ -63,6 +67,7 @@ class Client(Endpoint):
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
+                dialects=dialects,
                 stream_receive_window=stream_receive_window,
                 receive_window=receive_window,
                 send_window=send_window,

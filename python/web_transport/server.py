@@ -1,12 +1,13 @@
 """Accepting sessions."""
 
+from collections.abc import Sequence
 from math import inf
 from time import monotonic
 from typing import Literal, Self
 
 from . import _web_transport as _native
 from ._bridge import Home
-from ._endpoint import CongestionControl, Endpoint, check_code
+from ._endpoint import CongestionControl, Dialect, Endpoint, check_code
 from .errors import SessionError
 from .session import Session
 
@@ -76,6 +77,8 @@ class Server(Endpoint):
             queues short.
         max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
+        dialects: Versions of WebTransport to offer; of those that the peer offers too, the newest is used. Chromium and Firefox need
+            "draft-02", Safari "draft-07": it would prefer "draft-14", which is untested with it. Source: WT §7.1.
         max_connections: Connections at once, handshakes included; more are refused.
         max_pending_handshakes: Handshakes at once; more are refused. One that does not get on ends with the idle time-out.
         retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
@@ -104,6 +107,7 @@ class Server(Endpoint):
         congestion_control: CongestionControl = "default",
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
+        dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
         max_connections: int = 65_536,
         max_pending_handshakes: int = 4096,
         retry: Literal["never", "load", "always"] = "load",
@@ -125,6 +129,7 @@ class Server(Endpoint):
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
+                dialects=dialects,
                 max_connections=max_connections,
                 max_pending_handshakes=max_pending_handshakes,
                 retry=retry,

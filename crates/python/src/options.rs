@@ -7,7 +7,7 @@ use bytes::Bytes;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use webtransport_reactor::proto::{Config, CongestionControl, Field, Retry};
+use webtransport_reactor::proto::{Config, CongestionControl, Dialect, Field, Retry};
 
 use crate::errors;
 
@@ -40,6 +40,12 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
             "retry" => {
                 let choices = [("never", Retry::Never), ("load", Retry::Load), ("always", Retry::Always)];
                 config.retry = choice(name, value, &choices)?;
+            }
+            "dialects" => {
+                let words: Vec<Bound<'_, PyAny>> =
+                    value.extract().map_err(|_| PyTypeError::new_err(format!("{name} must be a sequence of str: {value:?}")))?;
+                let choices = Dialect::ALL.map(|dialect| (dialect.name(), dialect));
+                config.dialects = words.iter().map(|word| choice(name, word, &choices)).collect::<PyResult<_>>()?;
             }
             "max_idle_timeout" => config.max_idle_timeout = timeout(name, value)?,
             "keep_alive_interval" => config.keep_alive_interval = timeout(name, value)?,
