@@ -11,7 +11,8 @@ NAMES = """
     Server SessionRequest Client Session SendStream RecvStream SendGroup generate_self_signed certificate_hash
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
-    StreamIncompleteReadError SendStreamStats RecvStreamStats Datagrams DatagramError DatagramTooLargeError DatagramNotSupportedError
+    SendStreamStats RecvStreamStats SessionStats DatagramStats Datagrams
+    StreamIncompleteReadError DatagramError DatagramTooLargeError DatagramNotSupportedError
 """.split()
 
 

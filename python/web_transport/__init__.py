@@ -35,7 +35,7 @@ from .errors import (
 )
 from .server import Server, SessionRequest
 from .session import Session
-from .stats import RecvStreamStats, SendStreamStats
+from .stats import DatagramStats, RecvStreamStats, SendStreamStats, SessionStats
 from .streams import RecvStream, SendGroup, SendStream
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "ConnectError",
     "DatagramError",
     "DatagramNotSupportedError",
+    "DatagramStats",
     "DatagramTooLargeError",
     "Datagrams",
     "ProtocolError",
@@ -59,6 +60,7 @@ __all__ = [
     "SessionError",
     "SessionRejected",
     "SessionRequest",
+    "SessionStats",
     "SessionTimeout",
     "StreamClosed",
     "StreamClosedByPeer",

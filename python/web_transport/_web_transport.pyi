@@ -7,7 +7,7 @@ Errors are raised as the classes of ``web_transport.errors``.
 """
 
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
 from typing_extensions import Buffer
 
@@ -130,6 +130,8 @@ class Session:
     def remote_address(self) -> tuple[str, int]: ...
     @property
     def rtt(self) -> float: ...
+    def connection_stats(self) -> dict[str, Any]: ...  # the fields of SessionStats but `datagrams`
+    def datagram_stats(self) -> dict[str, int]: ...  # those of DatagramStats that are known
     @property
     def dialect(self) -> str: ...
 

@@ -17,7 +17,7 @@ class Datagrams:
     from the same queue.
 
     A queue is bounded in number and age, and by its number in bytes: 2 KiB for each datagram, or 1 KiB past the first
-    mebibyte. New bounds apply at once, also to what waits.
+    mebibyte. New bounds apply at once, also to what waits; `Session.stats` counts what they cost.
     Source: W3C WebTransport, ``WebTransportDatagramDuplexStream``.
     """
 

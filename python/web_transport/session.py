@@ -8,6 +8,7 @@ from . import _web_transport as _native
 from ._bridge import Home, tokens
 from .datagrams import Datagrams
 from .errors import SessionError
+from .stats import DatagramStats, SessionStats
 from .streams import RecvStream, SendGroup, SendStream
 
 if TYPE_CHECKING:
@@ -189,6 +190,10 @@ class Session:
     def rtt(self) -> float:
         """The current estimate of the round-trip time, in seconds (RFC 9002 §5)."""
         return self._native.rtt
+
+    def stats(self) -> SessionStats:
+        """Figures of the connection and of the session's datagrams, now; after the end the last. Source: W3C ``getStats``."""
+        return SessionStats(datagrams=DatagramStats(**self._native.datagram_stats()), **self._native.connection_stats())
 
     @property
     def dialect(self) -> str:

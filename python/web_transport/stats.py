@@ -30,3 +30,93 @@ class RecvStreamStats:
 
     bytes_read: int
     """Bytes that reads have returned."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatagramStats:
+    """What became of a session's datagrams (W3C ``WebTransportDatagramStats``)."""
+
+    sent: int
+    """Datagrams that QUIC took, to send them as soon as congestion control permits."""
+
+    received: int
+    """Datagrams that came for the session, also those that were dropped before anybody received them."""
+
+    dropped_outgoing: int
+    """Dropped because too many waited to be sent, or because the path no longer carried one of that size."""
+
+    dropped_incoming: int
+    """Dropped because too many waited to be received."""
+
+    expired_outgoing: int
+    """Dropped because they waited to be sent for longer than `Datagrams.outgoing_max_age`."""
+
+    expired_incoming: int
+    """Dropped because they waited to be received for longer than `Datagrams.incoming_max_age`."""
+
+    lost_outgoing: int | None = None
+    """Datagrams that got lost on their way. None: our QUIC counts lost packets (`SessionStats.packets_lost`), and does not say
+    what was in them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionStats:
+    """What a session's connection has done, and how its path is (W3C ``WebTransportConnectionStats``).
+
+    Sessions that share a connection share all these figures but `datagrams`. They are as of the last packets; after the end,
+    as of then. Bytes of packets are those of UDP payloads.
+    """
+
+    bytes_sent: int
+    """Bytes of streams and datagrams that QUIC took to send: the application's alone, and each once."""
+
+    bytes_sent_overhead: int
+    """Bytes sent beyond that: headers, acknowledgements, retransmissions, the handshake. While QUIC has yet to send some of
+    `bytes_sent`, it seems less by as many."""
+
+    bytes_acknowledged: int
+    """Bytes of the packets that the peer acknowledged, with all that was in them; of packets that ask for that only."""
+
+    bytes_lost: int
+    """Bytes of the packets in `packets_lost`."""
+
+    bytes_received: int
+    """Bytes of the packets that came, with all that was in them, duplicates too."""
+
+    packets_sent: int
+    """QUIC packets sent, probes and those that got lost included."""
+
+    packets_lost: int
+    """Packets that were given up as lost (RFC 9002 §6.1); some may have arrived later."""
+
+    packets_received: int
+    """UDP payloads that came: packets, but that those of a handshake may share one."""
+
+    smoothed_rtt: float
+    """The estimate of the round-trip time, in seconds (RFC 9002 §5.3)."""
+
+    rtt_variation: float | None
+    """How much round-trip times vary, in seconds (RFC 9002 §5.3); None before the first was measured."""
+
+    min_rtt: float
+    """The shortest round trip on this path, in seconds (RFC 9002 §5.2)."""
+
+    estimated_send_rate: int | None
+    """Bits per second that the network would carry: a congestion window for each round trip; None before the first was
+    measured."""
+
+    at_send_capacity: bool
+    """Whether of late the network held the data back. If not, the application sent less than it could, and
+    `estimated_send_rate` is a guess."""
+
+    congestion_window: int
+    """Bytes that may be on their way at once (RFC 9002 §7)."""
+
+    mtu: int
+    """The largest UDP payload that the path is known to carry, in bytes (RFC 9000 §14)."""
+
+    ecn: bool
+    """Whether packets carry marks for explicit congestion notification, which the path delivers (RFC 9000 §13.4)."""
+
+    datagrams: DatagramStats
+    """What became of the session's datagrams; its own also where it shares the connection."""

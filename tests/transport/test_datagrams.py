@@ -202,3 +202,50 @@ async def test_limits_are_checked_and_kept(pair, way):
     assert [getattr(datagrams, f"{way}_{name}") for name in ("max_age", "max_buffered", "policy")] == [2.5, 7, "drop-newest"]
     other = {"incoming": "outgoing", "outgoing": "incoming"}[way]
     assert [getattr(datagrams, f"{other}_{name}") for name in ("max_age", "max_buffered", "policy")] == [None, 1024, "drop-oldest"]
+
+
+async def arrived(pair, data):
+    """Send *data* as datagrams, and return once all are in the server's queue or were dropped from it."""
+    before = pair.server.stats().datagrams.received
+    for datagram in data:
+        await pair.client.send_datagram(datagram)
+    while pair.server.stats().datagrams.received < before + len(data):
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("drop-oldest", [b"3", b"4"]), ("drop-newest", [b"0", b"1"])])
+async def test_incoming_limit_and_policy(pair, policy, kept):
+    """Past the limit the oldest or the newest is dropped, and counted."""
+    pair.server.datagrams.incoming_max_buffered = 2
+    pair.server.datagrams.incoming_policy = policy
+    await arrived(pair, [b"%d" % index for index in range(5)])
+    assert [await pair.server.receive_datagram() for _ in kept] == kept
+    assert pair.server.stats().datagrams.dropped_incoming == 3
+
+
+@pytest.mark.parametrize("policy", ["drop-oldest", "drop-newest"])
+async def test_outgoing_limit_and_policy(pair, policy):
+    """The mark is where awaiting begins to wait, twice the mark where one is dropped, whichever; all are accounted for."""
+    datagrams = pair.client.datagrams
+    datagrams.outgoing_max_buffered, datagrams.outgoing_policy = 1, policy
+    sent = 100_000  # at once, so that the network cannot carry all of them away
+    for index in range(sent):
+        last = pair.client.send_datagram(index.to_bytes(4, "big"))
+    await last
+    stats = pair.client.stats().datagrams
+    assert stats.dropped_outgoing > 0
+    assert stats.sent + stats.dropped_outgoing in range(sent - 2, sent + 1)
+    datagrams.outgoing_policy = "drop-oldest"
+    await pair.client.send_datagram(b"end")
+    indices = [int.from_bytes(data, "big") for data in [await pair.server.receive_datagram() for _ in range(2)]]
+    assert indices == sorted(indices)
+
+
+async def test_incoming_max_age(pair):
+    """What has waited for too long is not received, but counted; what came later is."""
+    await arrived(pair, [b"old"])
+    pair.server.datagrams.incoming_max_age = 0.05
+    await asyncio.sleep(0.1)  # that is what is tested: it grows too old
+    await pair.client.send_datagram(b"young")
+    assert await pair.server.receive_datagram() == b"young"
+    assert pair.server.stats().datagrams.expired_incoming == 1

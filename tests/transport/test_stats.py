@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 
 import pytest
+from web_transport import DatagramStats
 
 
 async def test_stream_bytes(pair):
@@ -44,3 +45,61 @@ async def test_figures_are_frozen(pair):
     send, _ = await pair.uni()
     with pytest.raises(dataclasses.FrozenInstanceError):
         send.stats().bytes_written = 1
+
+
+async def until(condition):
+    """Poll: figures are published behind the packets that changed them."""
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+async def test_session_figures(pair):
+    """Everything is counted, in its unit."""
+    send, recv = await pair.uni()
+    async with send:
+        await send.write(b"x" * 100_000)
+    assert len(await recv.read()) == 100_000
+    assert await send.wait_closed() is None
+    await until(lambda: pair.client.stats().bytes_acknowledged > 100_000)
+    await until(lambda: pair.server.stats().bytes_received > 100_000)
+    stats = pair.client.stats()
+    assert stats.bytes_sent == 100_000
+    assert 0 < stats.bytes_sent_overhead < 100_000
+    assert stats.bytes_acknowledged <= stats.bytes_sent + stats.bytes_sent_overhead
+    assert stats.packets_received > 0
+    assert 0 <= stats.packets_lost <= stats.packets_sent
+    assert 0 < stats.min_rtt <= stats.smoothed_rtt
+    assert stats.rtt_variation > 0
+    assert stats.estimated_send_rate == pytest.approx(8 * stats.congestion_window / stats.smoothed_rtt, rel=0.01)
+    assert 1200 <= stats.mtu <= 65_527
+    assert isinstance(stats.at_send_capacity, bool)
+    assert isinstance(stats.ecn, bool)
+    assert pair.server.stats().bytes_sent == 0
+
+
+async def test_datagrams_are_counted(pair):
+    """On both sides; what got lost on the way nobody knows."""
+    for _ in range(10):
+        await pair.client.send_datagram(b"x" * 100)
+        assert len(await pair.server.receive_datagram()) == 100
+    await until(lambda: pair.client.stats().datagrams.sent == 10)
+    assert pair.client.stats().datagrams == DatagramStats(
+        sent=10, received=0, dropped_outgoing=0, dropped_incoming=0, expired_outgoing=0, expired_incoming=0, lost_outgoing=None
+    )
+    assert pair.server.stats().datagrams.received == 10
+    await until(lambda: pair.client.stats().bytes_sent == 1000)
+
+
+async def test_session_figures_after_the_end(pair):
+    """The last ones stay, on the side that closed and on the other."""
+    await pair.client.send_datagram(b"x")
+    assert await pair.server.receive_datagram() == b"x"
+    await until(lambda: pair.client.stats().datagrams.sent == 1)
+    pair.client.close()
+    await pair.server.wait_closed()
+    await pair.client.wait_closed()
+    assert pair.client.stats().bytes_sent == 1
+    assert pair.client.stats().datagrams.sent == 1
+    assert pair.client.stats().smoothed_rtt > 0
+    assert pair.server.stats().datagrams.received == 1
+    assert pair.server.stats().bytes_received > 1000

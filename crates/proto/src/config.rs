@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion};
 
+use crate::congestion::Metered;
 use crate::error::ConfigError;
 use crate::origin::AllowedOrigins;
 use crate::settings::Dialects;
@@ -180,9 +181,11 @@ impl Config {
             .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
         match self.congestion_control {
             CongestionControl::Default | CongestionControl::Throughput => {
-                transport.congestion_controller_factory(Arc::new(congestion::CubicConfig::default()))
+                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(congestion::CubicConfig::default()))))
             }
-            CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(congestion::BbrConfig::default())),
+            CongestionControl::LowLatency => {
+                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(congestion::BbrConfig::default()))))
+            }
         };
         Arc::new(transport)
     }

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Incoming, Transmit, VarInt};
@@ -14,6 +14,7 @@ use crate::connection::{Connection, Target};
 use crate::error::{ConfigError, ConnectError, DatagramError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
 use crate::request::Response;
+use crate::stats::ConnectionStats;
 use crate::stream::Read;
 use crate::tls::{ClientTls, ServerTls};
 
@@ -309,16 +310,15 @@ impl Endpoint {
         self.live
     }
 
-    /// The smoothed round-trip time of a session's connection (RFC 9002 §5.3)
-    #[must_use]
-    pub fn rtt(&self, session: SessionId) -> Option<Duration> {
-        self.connection(session.connection).map(|connection| connection.quic.rtt())
-    }
-
     /// Where a session's peer is; it changes when the peer moves (RFC 9000 §9)
     #[must_use]
     pub fn remote_address(&self, session: SessionId) -> Option<SocketAddr> {
         self.connection(session.connection).map(|connection| connection.quic.remote_address())
+    }
+
+    /// What a session's connection has done, and how its path is; `None` once QUIC has forgotten it
+    pub fn stats(&mut self, session: SessionId) -> Option<ConnectionStats> {
+        self.slot_of(session.connection).map(Connection::stats)
     }
 
     // ---- the application: streams ----

@@ -12,6 +12,7 @@ mod errors;
 mod mailbox;
 mod options;
 mod session;
+mod stats;
 mod stream;
 
 use pyo3::prelude::*;

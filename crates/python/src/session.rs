@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyDict};
 use webtransport_reactor::proto::{Field, Response};
 use webtransport_reactor::{ConnectingHandle, DatagramLimits, RequestHandle, SessionHandle};
 
 use crate::stream::{RecvStream, SendStream};
-use crate::{buffer, errors, options};
+use crate::{buffer, errors, options, stats};
 
 /// An attempt to connect. Dropping it before `poll` returned the session cancels it.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -203,6 +203,17 @@ impl Session {
     fn rtt(&self) -> f64 {
         self.0.refresh();
         self.0.rtt().as_secs_f64()
+    }
+
+    /// The figures of its connection, by name
+    fn connection_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        self.0.refresh();
+        stats::connection(py, &self.0.connection_stats())
+    }
+
+    /// The figures of its datagrams, by name
+    fn datagram_stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        stats::datagrams(py, self.0.datagram_counts())
     }
 
     /// The version of WebTransport that both sides speak

@@ -8,11 +8,10 @@ mod stream;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 use std::{io, mem, thread};
 
 use webtransport_proto::tls::{ClientTls, ServerTls};
-use webtransport_proto::{Config, ConfigError, ConnectError, ConnectId, Endpoint, SessionError, Target};
+use webtransport_proto::{Config, ConfigError, ConnectError, ConnectId, ConnectionStats, Endpoint, SessionError, Target};
 
 pub use self::session::{RequestHandle, SessionHandle};
 pub use self::stream::{RecvHandle, SendHandle};
@@ -242,7 +241,7 @@ impl Drop for ConnectingHandle {
 fn figures(session: &Session) -> Figures {
     if session.endpoint.epoch.is_over() {
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        return Figures { rtt: Duration::ZERO, max_datagram_size: None, remote_address: nowhere };
+        return Figures { max_datagram_size: None, remote_address: nowhere, connection: ConnectionStats::default() };
     }
     *lock(&session.figures)
 }

@@ -402,9 +402,9 @@ impl Reactor {
         for session in self.touched.drain(..) {
             session.untouch();
             let id = session.id;
-            if let (Some(rtt), Some(remote_address)) = (self.proto.rtt(id), self.proto.remote_address(id)) {
+            if let (Some(connection), Some(remote_address)) = (self.proto.stats(id), self.proto.remote_address(id)) {
                 let max_datagram_size = self.proto.max_datagram_size(id);
-                *lock(&session.figures) = Figures { rtt, max_datagram_size, remote_address };
+                *lock(&session.figures) = Figures { max_datagram_size, remote_address, connection };
             }
         }
         if self.draining && self.sessions.is_empty() {

@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
-use webtransport_proto::{ConnectError, ConnectId, Dialect, Dir, Request, Response, SessionError, SessionId, StreamId};
+use webtransport_proto::{
+    ConnectError, ConnectId, ConnectionStats, Dialect, Dir, Request, Response, SessionError, SessionId, StreamId,
+};
 
 use crate::command::{Command, Inbox};
 use crate::datagrams::{Incoming, Outgoing};
@@ -248,9 +249,9 @@ impl Connecting {
 /// What the state machine knows about a session and everybody may read
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Figures {
-    pub(crate) rtt: Duration,
     pub(crate) max_datagram_size: Option<usize>,
     pub(crate) remote_address: SocketAddr,
+    pub(crate) connection: ConnectionStats,
 }
 
 /// A session, from the request on

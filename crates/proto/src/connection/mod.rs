@@ -5,6 +5,7 @@
 
 mod drain;
 mod incoming;
+mod measured;
 mod requests;
 mod sessions;
 mod streams;
@@ -27,10 +28,12 @@ use crate::request::Field;
 use crate::scheduler::Scheduler;
 use crate::session::{Phase, Session};
 use crate::settings::{Dialect, Settings};
+use crate::stats::ConnectionStats;
 use crate::stream::{CRITICAL_PRIORITY, SendHalf, Stream};
 use crate::{frame, varint};
 
 use incoming::Incoming;
+use measured::Measured;
 
 /// Where a client wants a session
 #[derive(Clone, Debug)]
@@ -122,11 +125,13 @@ pub(crate) struct Connection {
     /// `ConnectionGone` was said
     pub(crate) gone: bool,
     datagrams_wanted: bool,
+    measured: Measured,
 }
 
 impl Connection {
     pub(crate) fn new(id: ConnectionId, handle: ConnectionHandle, quic: quinn_proto::Connection, config: Arc<Config>) -> Self {
         let local = local_settings(&config, quic.side());
+        let measured = Measured::new(&quic);
         Self {
             id,
             handle,
@@ -158,6 +163,7 @@ impl Connection {
             closing: false,
             gone: false,
             datagrams_wanted: false,
+            measured,
         }
     }
 
@@ -263,8 +269,9 @@ impl Connection {
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
         let transmit = self.quic.poll_transmit(now, max_segments, buf);
-        if transmit.is_none() {
-            self.ran_dry();
+        match &transmit {
+            Some(transmit) => self.measured.ecn = transmit.ecn.is_some(),
+            None => self.ran_dry(),
         }
         self.unblock_datagrams();
         transmit
@@ -279,6 +286,11 @@ impl Connection {
             session.datagrams_ready |= session.is_open();
             session.flow.limits_left();
         }
+    }
+
+    /// What it has done, and how its path is
+    pub(crate) fn stats(&mut self) -> ConnectionStats {
+        self.measured.stats(&self.quic)
     }
 
     // ---- HTTP/3's own streams ----

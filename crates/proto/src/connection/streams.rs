@@ -143,6 +143,7 @@ impl Connection {
         flow.sent(fed.bytes);
         let blocked_at = (send.is_waiting() && !fed.blocked && fed.bytes == credit).then(|| flow.wait(id));
         if fed.bytes > 0 {
+            self.measured.payload_sent += fed.bytes as u64;
             send.rank = self.scheduler.served(session, send.rank);
             self.events
                 .push_back(Event::StreamWritten { stream: event::StreamId { connection: self.id, stream: id }, bytes: fed.bytes });
@@ -546,6 +547,8 @@ impl Connection {
             SendDatagramError::Blocked(_) => DatagramError::Blocked,
             SendDatagramError::TooLarge => DatagramError::TooLarge { len: payload.len(), max },
             SendDatagramError::UnsupportedByPeer | SendDatagramError::Disabled => DatagramError::UnsupportedByPeer,
-        })
+        })?;
+        self.measured.payload_sent += payload.len() as u64;
+        Ok(())
     }
 }

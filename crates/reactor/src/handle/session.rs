@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use webtransport_proto::{Dialect, Dir, Request, Response, SessionError};
+use webtransport_proto::{ConnectionStats, Dialect, Dir, Request, Response, SessionError};
 
 use super::{DatagramError, RecvHandle, RequestGone, SendHandle, figures, leak_if_forked};
 use crate::command::Command;
@@ -308,7 +308,13 @@ impl SessionHandle {
     /// The smoothed round-trip time, as of the last packets
     #[must_use]
     pub fn rtt(&self) -> Duration {
-        figures(&self.session).rtt
+        figures(&self.session).connection.smoothed_rtt
+    }
+
+    /// What the connection has done and how its path is, as of the last packets, and also after the end
+    #[must_use]
+    pub fn connection_stats(&self) -> ConnectionStats {
+        figures(&self.session).connection
     }
 
     /// Publish the figures anew, also if the connection is silent

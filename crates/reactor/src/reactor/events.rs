@@ -104,7 +104,7 @@ impl Reactor {
         remote_address: SocketAddr,
     ) -> Arc<Session> {
         let figures = Figures {
-            rtt: self.proto.rtt(id).unwrap_or_default(),
+            connection: self.proto.stats(id).unwrap_or_default(),
             max_datagram_size: self.proto.max_datagram_size(id),
             remote_address,
         };
@@ -248,6 +248,7 @@ impl Reactor {
                 send.pipe.lost(&error, &mut self.woken);
             }
         }
+        self.touch(&session); // its last figures
         self.feeding.retain(|feeding| !Arc::ptr_eq(feeding, &session));
         session.end(error, &mut self.woken);
         if session.request.is_some() {

@@ -1,0 +1,52 @@
+//! What a connection measures for its statistics, beside what QUIC does.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::congestion::{self, Meter};
+use crate::stats::ConnectionStats;
+
+pub(super) struct Measured {
+    /// Bytes of the application that QUIC took
+    pub(super) payload_sent: u64,
+    /// The last packets that were sent carry ECN
+    pub(super) ecn: bool,
+    acknowledged: u64,
+    /// Of the path to `remote`
+    meter: Arc<Meter>,
+    remote: SocketAddr,
+}
+
+impl Measured {
+    pub(super) fn new(quic: &quinn_proto::Connection) -> Self {
+        let meter = congestion::meter(quic.congestion_state()).unwrap_or_default();
+        Self { payload_sent: 0, ecn: false, acknowledged: 0, meter, remote: quic.remote_address() }
+    }
+
+    pub(super) fn stats(&mut self, quic: &quinn_proto::Connection) -> ConnectionStats {
+        self.acknowledged += self.meter.take_acknowledged();
+        if self.remote != quic.remote_address() {
+            self.remote = quic.remote_address();
+            self.meter = congestion::meter(quic.congestion_state()).unwrap_or_default();
+            self.acknowledged += self.meter.take_acknowledged();
+        }
+        let stats = quic.stats();
+        ConnectionStats {
+            payload_sent: self.payload_sent,
+            bytes_sent: stats.udp_tx.bytes,
+            packets_sent: stats.path.sent_packets,
+            bytes_acknowledged: self.acknowledged,
+            bytes_lost: stats.path.lost_bytes,
+            packets_lost: stats.path.lost_packets,
+            bytes_received: stats.udp_rx.bytes,
+            packets_received: stats.udp_rx.datagrams,
+            smoothed_rtt: stats.path.rtt,
+            rtt_variation: self.meter.rtt_variation(stats.path.rtt),
+            min_rtt: stats.path.min_rtt,
+            congestion_window: stats.path.cwnd,
+            mtu: stats.path.current_mtu,
+            ecn: self.ecn,
+            at_send_capacity: self.meter.at_capacity(),
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! What a connection tells about itself agrees with the network that the simulation made.
+
+mod sim;
+
+use std::time::Duration;
+
+use sim::{Net, Pair, Side};
+use webtransport_proto::{Config, CongestionControl, ConnectionStats, Dir, Read, SessionId};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn stats(pair: &mut Pair, side: Side, session: SessionId) -> ConnectionStats {
+    pair.endpoint(side).stats(session).expect("QUIC still knows the connection")
+}
+
+/// The client sends `n` bytes, the server reads them, and all is acknowledged
+fn transfer(pair: &mut Pair, session: SessionId, n: usize) {
+    let stream = pair.open(Side::Client, session, Dir::Uni);
+    pair.write(Side::Client, stream, &vec![5; n]);
+    pair.finish(Side::Client, stream);
+    let accepted = pair.accept(Side::Server);
+    assert_eq!(pair.read(Side::Server, accepted), (vec![5; n], Read::Finished));
+    pair.sim.run(Duration::from_secs(1));
+}
+
+#[test]
+fn round_trips_are_those_of_the_network() {
+    let mut pair = Pair::new(Net { latency: 30 * MS, ..Net::default() });
+    let (client, server) = pair.connect();
+    transfer(&mut pair, client, 300_000);
+    for (side, session) in [(Side::Client, client), (Side::Server, server)] {
+        let stats = stats(&mut pair, side, session);
+        assert_eq!(stats.min_rtt, 60 * MS, "{side:?}");
+        assert!(stats.smoothed_rtt >= 60 * MS && stats.smoothed_rtt < 90 * MS, "{side:?} {stats:?}");
+        let rate = stats.send_rate().unwrap();
+        let exact = stats.congestion_window as f64 * 8.0 / stats.smoothed_rtt.as_secs_f64();
+        assert!((rate as f64 / exact - 1.0).abs() < 0.001, "{side:?} {stats:?}");
+    }
+    // A network that is always equally slow: the variation, half a round trip at first, wears off
+    assert!(stats(&mut pair, Side::Client, client).rtt_variation.unwrap() < 10 * MS);
+    assert!(stats(&mut pair, Side::Client, client).rtt_variation.unwrap() > Duration::ZERO);
+}
+
+#[test]
+fn bytes_add_up() {
+    for control in [CongestionControl::Default, CongestionControl::LowLatency] {
+        let config = Config { congestion_control: control, ..Config::default() };
+        let mut pair = Pair::with(Net::default(), config.clone(), config);
+        let (client, server) = pair.connect();
+        let now = pair.now();
+        pair.sim.client.send_datagram(now, client, &[1; 100]).unwrap();
+        transfer(&mut pair, client, 300_000);
+        let (sent, received) = (stats(&mut pair, Side::Client, client), stats(&mut pair, Side::Server, server));
+        assert_eq!(sent.payload_sent, 300_100);
+        assert_eq!(received.payload_sent, 0);
+        assert!(sent.bytes_sent > sent.payload_sent && sent.bytes_sent < 400_000, "{sent:?}");
+        assert!(sent.bytes_acknowledged > sent.payload_sent && sent.bytes_acknowledged <= sent.bytes_sent, "{sent:?}");
+        assert!(received.bytes_received > sent.payload_sent && received.bytes_received <= sent.bytes_sent, "{received:?}");
+        assert!(received.packets_received <= sent.packets_sent && sent.packets_sent > 200, "{sent:?}");
+        assert_eq!((sent.packets_lost, sent.bytes_lost), (0, 0));
+    }
+}
+
+#[test]
+fn losses_are_counted() {
+    let mut pair = Pair::new(Net { loss: 50, ..Net::default() });
+    let (client, _) = pair.connect();
+    transfer(&mut pair, client, 1_000_000);
+    let stats = stats(&mut pair, Side::Client, client);
+    assert!(stats.packets_lost > 10 && stats.packets_lost < stats.packets_sent / 5, "{stats:?}");
+    assert!(stats.bytes_lost > 1000 * (stats.packets_lost - 5), "{stats:?}");
+    assert!(stats.bytes_acknowledged > 1_000_000, "{stats:?}");
+}
+
+#[test]
+fn the_mtu_and_the_capacity_are_told() {
+    let mut pair = Pair::new(Net { mtu: 1400, ..Net::default() });
+    let (client, _) = pair.connect();
+    assert!(!stats(&mut pair, Side::Client, client).at_send_capacity);
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, stream, &vec![5; 10_000_000]);
+    pair.sim.until("the network is full", |sim| sim.client.stats(client)?.at_send_capacity.then_some(()));
+    pair.sim.run(Duration::from_secs(5)); // let the path's MTU be found
+    let stats = stats(&mut pair, Side::Client, client);
+    assert!(stats.mtu > 1300 && stats.mtu <= 1400, "{stats:?}");
+}
+
+#[test]
+fn figures_stay_until_quic_forgets_the_connection() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    transfer(&mut pair, client, 1000);
+    pair.close(Side::Client, client, 0, "");
+    assert!(stats(&mut pair, Side::Client, client).payload_sent >= 1000);
+    pair.sim.run(Duration::from_secs(60));
+    assert_eq!(pair.sim.client.stats(client), None);
+}
