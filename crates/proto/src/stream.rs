@@ -157,7 +157,9 @@ impl SendHalf {
                 break;
             }
         }
-        if self.finish && !self.fin_sent && self.queue.is_empty() && self.fin_hold(now, rtt).is_none() {
+        // A reset that waits has cleared the queue: a FIN now would make the rest look complete
+        let may_end = !self.fin_sent && self.held_reset.is_none() && self.queue.is_empty();
+        if self.finish && may_end && self.fin_hold(now, rtt).is_none() {
             // It fails only where the peer stopped the stream, which its own event tells
             let _ = quic.finish();
             self.fin_sent = true;

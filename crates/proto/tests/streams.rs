@@ -5,7 +5,7 @@ mod sim;
 use std::time::Duration;
 
 use sim::{Net, Pair, Side};
-use webtransport_proto::{Dir, Event, Read};
+use webtransport_proto::{Config, Dir, Event, Read};
 
 fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 % 251) as u8).collect()
@@ -226,4 +226,20 @@ fn the_higher_priority_goes_first() {
         pair.sim.step();
     }
     assert_eq!(finished, [5, 0, -1]);
+}
+
+#[test]
+fn a_reset_after_finish_never_looks_like_the_end() {
+    // The peer's window holds most of it back, so that the FIN has yet to leave when the reset, too early to go, waits
+    let small = Config { stream_receive_window: 10_000, ..Config::default() };
+    let mut pair = Pair::with(Net::default(), Config::default(), small);
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, stream, &noise(50_000));
+    pair.finish(Side::Client, stream);
+    let now = pair.now();
+    pair.sim.client.reset(now, stream, 7);
+    let there = pair.accept(Side::Server);
+    let (data, end) = pair.read(Side::Server, there);
+    assert_eq!((data.len() < 50_000, end), (true, Read::Reset(Some(7))));
 }
