@@ -218,8 +218,12 @@ impl Connection {
             session.send_done = true;
             return self.reap_session(id);
         }
-        let Some(session) = self.streams.get(&id).map(|stream| stream.session) else { return };
-        self.events.push_back(Event::StreamFinished { stream: self.stream_id(id) });
+        let Some(stream) = self.streams.get(&id) else { return };
+        let session = stream.session;
+        // Whoever was told that the peer stopped the stream was told its end
+        if stream.send.as_ref().is_some_and(|send| !send.stop_told) {
+            self.events.push_back(Event::StreamFinished { stream: self.stream_id(id) });
+        }
         self.send_done(id);
         self.check_flushed(now, session);
     }
