@@ -34,8 +34,9 @@ test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds'
 	    '$(PYTHON) -m pytest' \
 	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON) seed000,echo "no quick starts: there is no $(QUICKSTARTS)")'
 
-soak: $(VENV)/.wheel ## the tests that take minutes, and every interleaving of two threads on a pipe
+soak: $(VENV)/.wheel ## the tests that take minutes: leaks, scenarios by seed, every interleaving of two threads on a pipe
 	$(PYTHON) -m pytest -m soak
+	SCENARIOS=100000 cargo test $(LOCKED) --release -p webtransport-proto --test scenarios
 	RUSTFLAGS='--cfg loom' cargo test $(LOCKED) --release -p webtransport-reactor --test pipe_loom --target-dir target/loom
 
 demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox

@@ -27,17 +27,30 @@ pub struct Net {
     pub latency: Duration,
     /// Datagrams of a thousand that vanish
     pub loss: u64,
+    /// The same on the way to the client, where that differs
+    pub loss_to_client: Option<u64>,
     /// Datagrams of a thousand that arrive up to three latencies late
     pub reorder: u64,
     /// Datagrams of a thousand that arrive twice
     pub duplicate: u64,
+    /// Datagrams of a thousand that arrive with a byte changed
+    pub corrupt: u64,
     /// Longer datagrams vanish
     pub mtu: usize,
 }
 
 impl Default for Net {
     fn default() -> Self {
-        Self { seed: 1, latency: Duration::from_millis(10), loss: 0, reorder: 0, duplicate: 0, mtu: 1500 }
+        Self {
+            seed: 1,
+            latency: Duration::from_millis(10),
+            loss: 0,
+            loss_to_client: None,
+            reorder: 0,
+            duplicate: 0,
+            corrupt: 0,
+            mtu: 1500,
+        }
     }
 }
 
@@ -74,6 +87,10 @@ pub struct Sim<C: Node, S: Node> {
     pub net: Net,
     /// Nothing gets through, either way
     pub blackhole: bool,
+    /// Where the server sees the client; what is sent elsewhere vanishes
+    pub client_address: SocketAddr,
+    /// Datagrams that left, either way
+    pub transmits: u64,
     rng: u64,
     sent: u64,
     to_client: Flight,
@@ -96,6 +113,8 @@ impl<C: Node, S: Node> Sim<C, S> {
             now: epoch(),
             net,
             blackhole: false,
+            client_address: client_address(),
+            transmits: 0,
             rng: net.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             sent: 0,
             to_client: Flight::new(),
@@ -117,19 +136,31 @@ impl<C: Node, S: Node> Sim<C, S> {
     }
 
     fn travel(&mut self, to_server: bool, data: &[u8]) {
-        if self.blackhole || data.len() > self.net.mtu || self.happens(self.net.loss) {
+        self.transmits += 1;
+        let loss = if to_server { self.net.loss } else { self.net.loss_to_client.unwrap_or(self.net.loss) };
+        if self.blackhole || data.len() > self.net.mtu || self.happens(loss) {
             return;
         }
         let copies = 1 + u64::from(self.happens(self.net.duplicate));
         for _ in 0..copies {
+            let mut data = data.to_vec();
+            if self.net.corrupt > 0 && self.happens(self.net.corrupt) {
+                let at = self.random() as usize % data.len();
+                data[at] ^= 1 << (self.random() % 8);
+            }
             let mut arrival = self.now + self.net.latency;
             if self.happens(self.net.reorder) {
                 arrival += self.net.latency * (self.random() % 300) as u32 / 100;
             }
             self.sent += 1;
             let flight = if to_server { &mut self.to_server } else { &mut self.to_client };
-            flight.push(Reverse((arrival, self.sent, data.to_vec())));
+            flight.push(Reverse((arrival, self.sent, data)));
         }
+    }
+
+    /// A NAT between the two forgets the client, and gives it another address
+    pub fn rebind(&mut self) {
+        self.client_address.set_port(self.client_address.port() + 1);
     }
 
     /// Let everything that wants to leave leave
@@ -144,6 +175,9 @@ impl<C: Node, S: Node> Sim<C, S> {
                     self.server.poll_transmit(self.now, &mut buf)
                 };
                 let Some(transmit) = transmit else { break };
+                if !from_client && transmit.destination != self.client_address {
+                    continue;
+                }
                 let size = transmit.segment_size.unwrap_or(transmit.size).max(1);
                 for segment in buf[..transmit.size].chunks(size) {
                     self.travel(from_client, segment);
@@ -163,7 +197,7 @@ impl<C: Node, S: Node> Sim<C, S> {
             self.client.handle_datagram(self.now, server_address(), None, BytesMut::from(&data[..]));
         }
         while let Some(Reverse((_, _, data))) = pop_due(&mut self.to_server, self.now) {
-            self.server.handle_datagram(self.now, client_address(), None, BytesMut::from(&data[..]));
+            self.server.handle_datagram(self.now, self.client_address, None, BytesMut::from(&data[..]));
         }
         if self.client.poll_timeout().is_some_and(|at| at <= self.now) {
             self.client.handle_timeout(self.now);
@@ -185,7 +219,8 @@ impl<C: Node, S: Node> Sim<C, S> {
         self.now = end;
     }
 
-    fn next_at(&mut self) -> Option<Instant> {
+    /// When something happens next
+    pub fn next_at(&mut self) -> Option<Instant> {
         let arrivals = [self.to_client.peek(), self.to_server.peek()].map(|first| first.map(|Reverse((at, ..))| *at));
         let timers = [self.client.poll_timeout(), self.server.poll_timeout()];
         arrivals.into_iter().chain(timers).flatten().min()
