@@ -86,6 +86,9 @@ pub struct Config {
     pub close_timeout: Duration,
     /// How long a server keeps a connection that has no session
     pub idle_connection_timeout: Duration,
+    /// How long a client keeps a connection without sessions that others could share; a server gives up on it after
+    /// `idle_connection_timeout`
+    pub pool_linger: Duration,
     /// Connections, handshakes included, that a server keeps at once
     pub max_connections: usize,
     /// Handshakes that a server has under way at once
@@ -126,6 +129,7 @@ impl Default for Config {
             max_field_section_size: 64 << 10,
             close_timeout: Duration::from_secs(3),
             idle_connection_timeout: Duration::from_secs(5),
+            pool_linger: Duration::from_secs(1),
             max_connections: 65_536,
             // Some ten kilobytes each, while a client that is really there needs but a few round trips
             max_pending_handshakes: 4096,

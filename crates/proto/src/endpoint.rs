@@ -10,9 +10,10 @@ use bytes::{Bytes, BytesMut};
 use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Incoming, Transmit, VarInt};
 
 use crate::config::Config;
-use crate::connection::{Connection, Target};
+use crate::connection::{Connection, Moved, Target};
 use crate::error::{ConfigError, ConnectError, DatagramError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
+use crate::pool::{Key, Pool};
 use crate::request::Response;
 use crate::stats::ConnectionStats;
 use crate::stream::Read;
@@ -27,6 +28,8 @@ pub struct Endpoint {
     transport: Arc<quinn_proto::TransportConfig>,
     client: Option<ClientTls>,
     slots: Vec<Slot>,
+    /// Connections of a client that sessions may share
+    pool: Pool,
     events: VecDeque<Event>,
     /// Connections that may have something to send, in turn
     dirty: VecDeque<u32>,
@@ -85,6 +88,7 @@ impl Endpoint {
             config: Arc::new(config),
             client,
             slots: Vec::new(),
+            pool: Pool::default(),
             events: VecDeque::new(),
             dirty: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -221,6 +225,24 @@ impl Endpoint {
 
     /// Ask a server for a session; `SessionEstablished` or `ConnectFailed` will answer
     pub fn connect(&mut self, now: Instant, connect: ConnectId, target: Target) {
+        let shared = target.pool_key().and_then(|key| self.with_room(&key));
+        match shared.and_then(|index| self.slot(index).map(|connection| (index, connection))) {
+            Some((index, connection)) => {
+                connection.connect(now, connect, target);
+                self.drive(now, index);
+            }
+            None => self.connect_anew(now, connect, target),
+        }
+    }
+
+    /// A shared connection that has room for one more session
+    fn with_room(&mut self, key: &Key) -> Option<u32> {
+        let has_room = |id: &&ConnectionId| self.connection(**id).is_some_and(Connection::has_room);
+        self.pool.of(key).iter().find(has_room).map(|id| id.index)
+    }
+
+    /// Ask for a session on a connection of its own, which others may share
+    fn connect_anew(&mut self, now: Instant, connect: ConnectId, target: Target) {
         let fail = |error| Event::ConnectFailed { connect, error };
         let Some(tls) = self.client.as_ref().filter(|_| !self.closed) else {
             return self.events.push_back(fail(ConnectError::Closed));
@@ -230,12 +252,29 @@ impl Endpoint {
         match self.quic.connect(now, config, target.remote, &target.server_name) {
             Ok((handle, quic)) => {
                 let index = self.insert(handle, quic);
+                let key = target.pool_key();
                 if let Some(connection) = self.slot(index) {
+                    let id = connection.id;
+                    connection.pool_key.clone_from(&key);
                     connection.connect(now, connect, target);
+                    if let Some(key) = key {
+                        self.pool.insert(key, id);
+                    }
                 }
                 self.drive(now, index);
             }
             Err(error) => self.events.push_back(fail(ConnectError::Failed(error.to_string()))),
+        }
+    }
+
+    /// Find another connection for attempts that have no room on this one
+    fn move_connects(&mut self, now: Instant, index: u32) {
+        let moved = self.slot(index).map(|connection| std::mem::take(&mut connection.moved)).unwrap_or_default();
+        for Moved { connect, target, may_share } in moved {
+            match may_share {
+                true => self.connect(now, connect, target),
+                false => self.connect_anew(now, connect, target),
+            }
         }
     }
 
@@ -424,6 +463,7 @@ impl Endpoint {
         connection.settle(now);
         self.collect(id.index);
         self.touch(id.index);
+        self.move_connects(now, id.index);
         Some(result)
     }
 
@@ -434,6 +474,7 @@ impl Endpoint {
             self.collect(index);
             self.drive_quic(index);
             self.touch(index);
+            self.move_connects(now, index);
         }
     }
 
@@ -450,7 +491,9 @@ impl Endpoint {
             connection.say_gone();
             self.collect(index);
             let slot = &mut self.slots[index as usize];
-            slot.connection = None;
+            if let Some(Connection { id, pool_key: Some(key), .. }) = slot.connection.take().as_deref() {
+                self.pool.remove(key, *id);
+            }
             slot.generation += 1;
             slot.armed = None;
         }

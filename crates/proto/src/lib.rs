@@ -23,6 +23,7 @@ mod frame;
 mod input;
 mod origin;
 mod pending;
+mod pool;
 mod qpack;
 mod request;
 mod scheduler;

@@ -98,6 +98,7 @@ impl Endpoint {
             path,
             headers: options::fields(headers),
             subprotocols: Vec::new(),
+            pool: false,
             require_subprotocol: false,
         };
         self.0.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))

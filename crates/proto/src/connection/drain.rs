@@ -56,11 +56,16 @@ impl Connection {
         self.draining = true;
         if self.quic.side() == Side::Client {
             self.goaway = Some(id);
+            if self.pool_key.is_some() {
+                self.move_connects();
+            }
             for (connect, _) in self.connects.drain(..) {
                 self.events.push_back(Event::ConnectFailed { connect, error: going_away() });
             }
             for request in self.session_ids().into_iter().filter(|&request| request >= id) {
-                if let Some(&Phase::Connecting(connect)) = self.sessions.get(&request).map(|session| &session.phase) {
+                if let Some(&Phase::Connecting(connect)) = self.sessions.get(&request).map(|session| &session.phase)
+                    && !self.move_request(request, connect)
+                {
                     self.connect_failed(request, connect, going_away(), H3Code::REQUEST_CANCELLED);
                 }
             }

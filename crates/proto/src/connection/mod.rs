@@ -1,13 +1,15 @@
 //! One HTTP/3 connection: what QUIC reports, its timers, and its end.
 //!
-//! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers, `sessions` lives on CONNECT streams, `streams` carries
-//! the application's bytes and datagrams.
+//! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers,
+//! `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` carries the application's
+//! bytes and datagrams.
 
 mod drain;
 mod incoming;
 mod measured;
 mod requests;
 mod sessions;
+mod sharing;
 mod streams;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -24,6 +26,7 @@ use crate::config::Config;
 use crate::error::{CloseSource, ConnectError, SessionError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId};
 use crate::pending::Pending;
+use crate::pool;
 use crate::request::Field;
 use crate::scheduler::Scheduler;
 use crate::session::{Phase, Session};
@@ -34,6 +37,8 @@ use crate::{frame, varint};
 
 use incoming::Incoming;
 use measured::Measured;
+
+pub(crate) use sharing::Moved;
 
 /// Where a client wants a session
 #[derive(Clone, Debug)]
@@ -50,8 +55,17 @@ pub struct Target {
     pub headers: Vec<Field>,
     /// Application protocols, in order of preference (WT §3.3)
     pub subprotocols: Vec<String>,
+    /// Share a connection with other sessions that want the same, where the server permits it
+    pub pool: bool,
     /// Take no session for which the server picked none of them
     pub require_subprotocol: bool,
+}
+
+impl Target {
+    /// What it has in common with others that may share its connection, if it may
+    pub(crate) fn pool_key(&self) -> Option<pool::Key> {
+        self.pool.then(|| (self.remote, self.server_name.clone()))
+    }
 }
 
 /// What to look at again once its time has come; whoever is woken checks whether there is still a reason
@@ -106,6 +120,14 @@ pub(crate) struct Connection {
     pending: Pending,
     /// Attempts that wait for the handshake, SETTINGS, or stream credit
     connects: VecDeque<(ConnectId, Target)>,
+    /// Attempts for which there is no room here
+    pub(crate) moved: Vec<Moved>,
+    /// Set where sessions may share the connection
+    pub(crate) pool_key: Option<pool::Key>,
+    /// Requests that found others here: what to ask for elsewhere if the server does not process them
+    repeatable: FxHashMap<StreamId, Target>,
+    /// The server refused one session more, and none has gone since
+    full: bool,
     timers: BTreeSet<(Instant, Timer)>,
     /// Client-initiated bidirectional streams up to this index have been seen
     requests_seen: u64,
@@ -116,7 +138,8 @@ pub(crate) struct Connection {
     /// The first request that the server does not process, as its GOAWAY says (RFC 9114 §5.2)
     goaway: Option<StreamId>,
     idle_since: Option<Instant>,
-    /// A client's connection without sessions stays until then, for a reset to leave before CONNECTION_CLOSE
+    /// A client's connection without sessions stays until then: for a reset to leave before CONNECTION_CLOSE, or for more
+    /// sessions to come
     lingers_until: Option<Instant>,
     /// Close with this once the sessions that are closing have closed
     ending: Option<(VarInt, Bytes)>,
@@ -151,6 +174,10 @@ impl Connection {
             send_window: 0,
             pending: Pending::default(),
             connects: VecDeque::new(),
+            moved: Vec::new(),
+            pool_key: None,
+            repeatable: FxHashMap::default(),
+            full: false,
             timers: BTreeSet::new(),
             requests_seen: 0,
             critical: [None; 3],
@@ -394,6 +421,7 @@ impl Connection {
     /// Nothing more can come of anything here but the tails of finished streams, which stay to be read
     fn forget_all(&mut self) {
         self.sessions.clear();
+        self.repeatable.clear();
         self.scheduler = Scheduler::default();
         self.credit_due.clear();
         self.incoming.clear();
@@ -417,12 +445,22 @@ impl Connection {
         if let Some((code, reason)) = self.ending.take() {
             return self.close_quic(now, code, reason);
         }
+        if self.is_shareable() && self.idle_since.is_none() {
+            self.idle_since = Some(now);
+            self.linger(now + self.config.pool_linger);
+        }
         if self.quic.side() == Side::Client && self.lingers_until.is_none_or(|until| until <= now) {
             return self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()); // RFC 9114 §5.3
         }
         if self.quic.side() == Side::Server && !self.quic.is_handshaking() {
             self.start_idling(now);
         }
+    }
+
+    /// Stay until then, although there may be no session
+    fn linger(&mut self, until: Instant) {
+        self.lingers_until = Some(until);
+        self.arm(until, Timer::Lingered);
     }
 
     fn start_idling(&mut self, now: Instant) {

@@ -52,8 +52,14 @@ impl Connection {
             }
         };
         while !self.connects.is_empty() {
+            if self.sessions.len() >= self.shared_limit() {
+                return self.move_connects();
+            }
             let Some(id) = self.quic.streams().open(Dir::Bi) else { return };
             let Some((connect, target)) = self.connects.pop_front() else { return };
+            if target.pool && self.had_session {
+                self.repeatable.insert(id, target.clone());
+            }
             let request = Request {
                 authority: target.authority,
                 path: target.path,
@@ -99,9 +105,8 @@ impl Connection {
             return self.arm(now + BODY_TIMEOUT, Timer::Refusal(id));
         }
         if let Err(what) = check_subprotocol(&session.offer, &mut response.subprotocol, dialect) {
-            let (code, until) = (H3Code::WT_ALPN_ERROR, now + 3 * self.round_trip());
-            self.lingers_until = Some(until);
-            self.arm(until, Timer::Lingered);
+            let code = H3Code::WT_ALPN_ERROR;
+            self.linger(now + 3 * self.round_trip());
             return self.connect_failed(id, connect, ConnectError::Failed(format!("{what}, closed with {code}")), code);
         }
         let session = self.session_id(id);

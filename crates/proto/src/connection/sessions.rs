@@ -52,6 +52,7 @@ impl Connection {
         session.phase = Phase::Open;
         session.headers_done();
         self.had_session = true;
+        self.repeatable.remove(&id);
         self.send_capsule(now, id, capsule::grease); // RFC 9297 §5.4
         let (streams, datagrams) = self.pending.take(id);
         for stream in streams {
@@ -162,6 +163,10 @@ impl Connection {
         let code = H3Code::from(code.into_inner());
         match session.phase {
             Phase::Connecting(connect) => {
+                if code == H3Code::REQUEST_REJECTED && self.move_request(id, connect) {
+                    self.full = true;
+                    return;
+                }
                 let text = format!("server reset the CONNECT stream with {code}");
                 self.connect_failed(id, connect, ConnectError::Failed(text), H3Code::REQUEST_CANCELLED);
             }
@@ -329,6 +334,8 @@ impl Connection {
     fn forget_session(&mut self, id: StreamId) -> bool {
         self.scheduler.forget(id);
         self.credit_due.remove(&id);
+        self.repeatable.remove(&id);
+        self.full = false;
         self.sessions.remove(&id).is_some()
     }
 

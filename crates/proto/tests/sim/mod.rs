@@ -287,6 +287,7 @@ pub fn target(path: &str) -> Target {
         path: path.into(),
         headers: vec![],
         subprotocols: vec![],
+        pool: false,
         require_subprotocol: false,
     }
 }

@@ -150,6 +150,7 @@ pub fn target(remote: SocketAddr) -> Target {
         path: "/".into(),
         headers: Vec::new(),
         subprotocols: Vec::new(),
+        pool: false,
         require_subprotocol: false,
     }
 }
