@@ -33,6 +33,7 @@ class Client(Endpoint):
         dialects: Versions of WebTransport to offer; of those that the peer offers too, the newest is used. With a server that has
             none of them in common, `connect` fails. Source: WT §7.1.
         stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
+        session_receive_window: The same for all streams of a session together, if the peer has flow control of sessions.
         receive_window: The same for all streams of a connection together.
         send_window: Bytes per connection that are kept until the peer has acknowledged them; writes wait for room.
         max_streams: Streams of the peer that may be open at once on a connection, for each direction.
@@ -53,6 +54,7 @@ class Client(Endpoint):
         keep_alive_interval: float | None = None,
         dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
         stream_receive_window: int = 8 * 1024 * 1024,
+        session_receive_window: int = 12 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
         send_window: int = 8 * 1024 * 1024,
         max_streams: int = 128,
@@ -69,6 +71,7 @@ class Client(Endpoint):
                 keep_alive_interval=keep_alive_interval,
                 dialects=dialects,
                 stream_receive_window=stream_receive_window,
+                session_receive_window=session_receive_window,
                 receive_window=receive_window,
                 send_window=send_window,
                 max_streams=max_streams,

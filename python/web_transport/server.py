@@ -84,9 +84,13 @@ class Server(Endpoint):
         retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
             from holding places and from being sent answers: "load" is while a quarter of `max_pending_handshakes` are under
             way. Source: RFC 9000 §8.1.2.
-        max_sessions: Sessions at once on one connection; more are refused with H3_REQUEST_REJECTED (WT §5.2).
+        max_sessions: Sessions at once on one connection with flow control of sessions; more are refused with
+            H3_REQUEST_REJECTED (WT §5.2).
+        max_sessions_without_flow_control: The same for a peer that has none, such as a browser: there one session can hold up
+            the others, so that more than 1 is for clients that you know (WT §5.1).
         request_timeout: Seconds that a client may take to send a request, more than 0.
         stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
+        session_receive_window: The same for all streams of a session together, if the peer has flow control of sessions.
         receive_window: The same for all streams of a connection together.
         send_window: Bytes per connection that are kept until the peer has acknowledged them; writes wait for room.
         max_streams: Streams of the peer that may be open at once on a connection, for each direction.
@@ -111,9 +115,11 @@ class Server(Endpoint):
         max_connections: int = 65_536,
         max_pending_handshakes: int = 4096,
         retry: Literal["never", "load", "always"] = "load",
-        max_sessions: int = 1,
+        max_sessions: int = 64,
+        max_sessions_without_flow_control: int = 1,
         request_timeout: float = 10,
         stream_receive_window: int = 8 * 1024 * 1024,
+        session_receive_window: int = 12 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
         send_window: int = 8 * 1024 * 1024,
         max_streams: int = 128,
@@ -134,8 +140,10 @@ class Server(Endpoint):
                 max_pending_handshakes=max_pending_handshakes,
                 retry=retry,
                 max_sessions=max_sessions,
+                max_sessions_without_flow_control=max_sessions_without_flow_control,
                 request_timeout=request_timeout,
                 stream_receive_window=stream_receive_window,
+                session_receive_window=session_receive_window,
                 receive_window=receive_window,
                 send_window=send_window,
                 max_streams=max_streams,

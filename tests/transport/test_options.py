@@ -15,10 +15,16 @@ COUNTS = {
     "max_pending_datagrams": (0, 2**24),
     "max_header_bytes": (1024, 2**24),
     "stream_receive_window": (1, 2**62 - 1),
+    "session_receive_window": (1, 2**32 - 1),
     "receive_window": (1, 2**62 - 1),
     "send_window": (1, 2**62 - 1),
 }
-SERVER_COUNTS = {"max_connections": (1, 2**24), "max_pending_handshakes": (1, 2**24), "max_sessions": (1, 2**24)}
+SERVER_COUNTS = {
+    "max_connections": (1, 2**24),
+    "max_pending_handshakes": (1, 2**24),
+    "max_sessions": (1, 2**24),
+    "max_sessions_without_flow_control": (1, 2**24),
+}
 
 
 @pytest.mark.parametrize(("name", "least", "most"), [(name, *bounds) for name, bounds in {**COUNTS, **SERVER_COUNTS}.items()])
