@@ -1,0 +1,87 @@
+"""A peer that dies without a word is noticed by its silence."""
+
+import asyncio
+import contextlib
+import sys
+
+import pytest
+from web_transport import SessionTimeout
+
+SERVER = """
+import asyncio, sys
+from pathlib import Path
+from web_transport import Server
+
+async def main(port, certificate, key):
+    server = Server(
+        certificate_chain=[Path(certificate).read_bytes()], private_key=Path(key).read_bytes(), bind=f"127.0.0.1:{port}"
+    )
+    print(server.local_addr[1], flush=True)
+    kept = [await request.accept() async for request in server]
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+CLIENT = """
+import asyncio, sys
+from web_transport import Client
+
+async def main(url):
+    session = await Client(no_cert_verification=True).connect(url)
+    await session.wait_closed()
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@contextlib.asynccontextmanager
+async def process(script, *arguments):
+    """A process that runs *script*; it is killed in the end if it has not been before."""
+    child = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *map(str, arguments), stdout=asyncio.subprocess.PIPE)
+    try:
+        yield child
+    finally:
+        await kill(child)
+
+
+async def kill(child):
+    """End a process without letting it say anything more."""
+    with contextlib.suppress(ProcessLookupError):
+        child.kill()
+    await child.wait()
+
+
+@pytest.fixture
+def files(tmp_path, certificate):
+    """Certificate and key as files, so that one server can follow another."""
+    paths = [tmp_path / "certificate", tmp_path / "key"]
+    for path, content in zip(paths, certificate, strict=True):
+        path.write_bytes(content)
+    return paths
+
+
+async def test_a_killed_server_is_a_timeout(make_client, files):
+    """A peer that dies without a word is never reported as a close: it is SessionTimeout, for every call."""
+    async with process(SERVER, 0, *files) as server:
+        port = int(await server.stdout.readline())
+        session = await make_client(max_idle_timeout=1).connect(f"https://127.0.0.1:{port}/")
+        waiting = asyncio.create_task(session.accept_bi())
+        await kill(server)
+        with pytest.raises(SessionTimeout):
+            await waiting
+        with pytest.raises(SessionTimeout):
+            await session.open_bi()
+        assert isinstance(session.close_reason, SessionTimeout)
+        await session.wait_closed()
+
+
+async def test_a_killed_client_is_a_timeout(make_server):
+    """A server notices as well, and goes on to serve others."""
+    server = make_server(max_idle_timeout=1)
+    url = f"https://127.0.0.1:{server.local_addr[1]}/"
+    for _ in range(2):
+        async with process(CLIENT, url) as client:
+            session = await (await server.accept()).accept()
+            await kill(client)
+            with pytest.raises(SessionTimeout):
+                await session.receive_datagram()
