@@ -95,6 +95,9 @@ pub struct Config {
     pub max_pending_handshakes: usize,
     /// When a server has clients prove their addresses
     pub retry: Retry,
+    /// What a server knows again after a restart, so that it can reset connections of its former life (RFC 9000 §10.3);
+    /// `None`: its private key serves
+    pub reset_key: Option<Vec<u8>>,
     /// Whether the socket never fragments, so that the path's MTU can be probed (RFC 8899)
     pub mtu_discovery: bool,
     /// Fixes all of QUIC's randomness; for simulations only
@@ -134,6 +137,7 @@ impl Default for Config {
             // Some ten kilobytes each, while a client that is really there needs but a few round trips
             max_pending_handshakes: 4096,
             retry: Retry::Load,
+            reset_key: None,
             mtu_discovery: true,
             rng_seed: None,
         }

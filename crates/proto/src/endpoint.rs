@@ -7,7 +7,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use quinn_proto::{ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, Incoming, Transmit, VarInt};
+use quinn_proto::{
+    ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator, Incoming, Transmit, VarInt,
+};
+use ring::{hkdf, hmac};
 
 use crate::config::Config;
 use crate::connection::{Connection, Moved, Target};
@@ -17,7 +20,7 @@ use crate::pool::{Key, Pool};
 use crate::request::Response;
 use crate::stats::ConnectionStats;
 use crate::stream::Read;
-use crate::tls::{ClientTls, ServerTls};
+use crate::tls::{self, ClientTls, ServerTls};
 
 /// The state machine: one UDP socket's worth of connections, sessions and streams
 ///
@@ -27,6 +30,8 @@ pub struct Endpoint {
     config: Arc<Config>,
     transport: Arc<quinn_proto::TransportConfig>,
     client: Option<ClientTls>,
+    /// A server's; it stays what it was when the certificate changes
+    secret: [u8; 32],
     slots: Vec<Slot>,
     /// Connections of a client that sessions may share
     pool: Pool,
@@ -65,7 +70,8 @@ impl Endpoint {
     /// A configuration that QUIC cannot express.
     #[allow(clippy::needless_pass_by_value)] // what an endpoint is made of belongs to it
     pub fn server(config: Config, tls: ServerTls) -> Result<Self, ConfigError> {
-        let mut endpoint = Self::new(config, None)?;
+        let secret = config.reset_key.as_ref().map_or(tls.secret, |key| tls::derive(key, &[b"webtransport reset key"]));
+        let mut endpoint = Self::new(config, None, Some(secret))?;
         endpoint.set_server_tls(&tls);
         Ok(endpoint)
     }
@@ -75,18 +81,27 @@ impl Endpoint {
     /// # Errors
     /// A configuration that QUIC cannot express.
     pub fn client(config: Config, tls: ClientTls) -> Result<Self, ConfigError> {
-        Self::new(config, Some(tls))
+        Self::new(config, Some(tls), None)
     }
 
-    fn new(config: Config, client: Option<ClientTls>) -> Result<Self, ConfigError> {
+    fn new(config: Config, client: Option<ClientTls>, secret: Option<[u8; 32]>) -> Result<Self, ConfigError> {
         config.validate()?;
         let mut quic = EndpointConfig::default();
         quic.rng_seed(config.rng_seed);
+        if let Some(secret) = secret {
+            let reset_key = tls::derive(&secret, &[b"stateless reset"]);
+            quic.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
+            // A connection id that it did not make itself is not worth a reset, so it must know those of its former life
+            let [a, b, c, d, e, f, g, h, ..] = tls::derive(&secret, &[b"connection id"]);
+            let key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+            quic.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+        }
         Ok(Self {
             quic: quinn_proto::Endpoint::new(Arc::new(quic), None, config.mtu_discovery, None),
             transport: config.transport(),
             config: Arc::new(config),
             client,
+            secret: secret.unwrap_or_default(),
             slots: Vec::new(),
             pool: Pool::default(),
             events: VecDeque::new(),
@@ -102,7 +117,9 @@ impl Endpoint {
 
     /// Prove new connections with another certificate; those that exist go on
     pub fn set_server_tls(&mut self, tls: &ServerTls) {
-        let mut server = quinn_proto::ServerConfig::with_crypto(Arc::clone(&tls.0) as _);
+        // The same for every certificate, or the answers to Retries on their way would be worth nothing
+        let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&tls::derive(&self.secret, &[b"retry token"]));
+        let mut server = quinn_proto::ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
         server.transport_config(Arc::clone(&self.transport));
         self.quic.set_server_config(Some(Arc::new(server)));
     }
@@ -247,8 +264,9 @@ impl Endpoint {
         let Some(tls) = self.client.as_ref().filter(|_| !self.closed) else {
             return self.events.push_back(fail(ConnectError::Closed));
         };
-        let mut config = quinn_proto::ClientConfig::new(Arc::clone(&tls.0) as _);
+        let mut config = quinn_proto::ClientConfig::new(Arc::clone(&tls.quic) as _);
         config.transport_config(Arc::clone(&self.transport));
+        let refusal = tls.refusal.clone();
         match self.quic.connect(now, config, target.remote, &target.server_name) {
             Ok((handle, quic)) => {
                 let index = self.insert(handle, quic);
@@ -256,6 +274,7 @@ impl Endpoint {
                 if let Some(connection) = self.slot(index) {
                     let id = connection.id;
                     connection.pool_key.clone_from(&key);
+                    connection.refusal = Some(refusal);
                     connection.connect(now, connect, target);
                     if let Some(key) = key {
                         self.pool.insert(key, id);
@@ -358,6 +377,20 @@ impl Endpoint {
     /// What a session's connection has done, and how its path is; `None` once QUIC has forgotten it
     pub fn stats(&mut self, session: SessionId) -> Option<ConnectionStats> {
         self.slot_of(session.connection).map(Connection::stats)
+    }
+
+    /// What a session's peer proved itself with, DER, the leaf first; nothing if it did not
+    #[must_use]
+    pub fn peer_certificates(&self, session: SessionId) -> Vec<Vec<u8>> {
+        self.connection(session.connection).map(Connection::peer_certificates).unwrap_or_default()
+    }
+
+    /// `length` bytes that both sides of a session can compute, and nobody else (WT §4.8); `None` if the session is over
+    ///
+    /// Label and context count up to their 255th byte; TLS gives no more than 8160 bytes.
+    #[must_use]
+    pub fn export_keying_material(&self, session: SessionId, label: &[u8], context: &[u8], length: usize) -> Option<Vec<u8>> {
+        self.connection(session.connection)?.export_keying_material(session.stream, label, context, length)
     }
 
     // ---- the application: streams ----

@@ -1,34 +1,39 @@
-//! Certificates and whom to trust: everything that `rustls` must be told.
+//! Who we are, and whom we trust: everything that `rustls` must be told.
+
+mod certificate;
+pub mod pem;
+mod verify;
 
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, PKCS_ECDSA_P256_SHA256};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, DnsName, PrivateKeyDer, ServerName, UnixTime};
+use ring::hkdf;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+pub use rustls::KeyLog;
+
+pub use self::certificate::{fingerprint, generate_self_signed};
+pub use self::verify::Verification;
 use crate::error::ConfigError;
+
+pub(crate) use self::verify::LastRefusal;
 
 /// RFC 9114 §3.1
 const ALPN: &[u8] = b"h3";
 
-/// The longest validity with which browsers accept a certificate by its hash (W3C WebTransport, "custom certificate requirements")
-const VALIDITY: Duration = Duration::from_secs(14 * 24 * 3600 - 60);
-
-/// How far the clocks of two machines may differ before a certificate made now is not valid yet
-const CLOCK_SKEW: Duration = Duration::from_secs(3600);
-
-/// What a server proves itself with
+/// A chain of certificates, leaf first, and the leaf's private key: they were found to belong together
 #[derive(Clone)]
-pub struct ServerTls(pub(crate) Arc<QuicServerConfig>);
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    secret: [u8; 32],
+}
 
-impl ServerTls {
+impl Identity {
     /// Take a chain of DER certificates, leaf first, and the leaf's private key as DER (PKCS#8, PKCS#1 or SEC 1)
     ///
     /// # Errors
@@ -38,21 +43,78 @@ impl ServerTls {
             return Err(ConfigError("certificate chain is empty".into()));
         }
         let chain = chain.into_iter().map(CertificateDer::from).collect();
-        let key = PrivateKeyDer::try_from(key).map_err(|_| ConfigError("private key is not valid DER".into()))?;
-        let key = CertifiedKey::from_der(chain, key.clone_key(), &provider()).map_err(|error| {
+        let private = PrivateKeyDer::try_from(key).map_err(|_| ConfigError("private key is not valid DER".into()))?;
+        let certified = CertifiedKey::from_der(chain, private.clone_key(), &provider()).map_err(|error| {
             ConfigError(match error {
                 rustls::Error::InconsistentKeys(_) => "private key does not match the certificate".into(),
                 rustls::Error::InvalidCertificate(_) => format!("certificate chain cannot be read: {error}"),
                 error => format!("private key cannot be used: {error}"),
             })
         })?;
-        let mut config = rustls::ServerConfig::builder_with_provider(provider())
+        Ok(Self { certified: Arc::new(certified), secret: derive(key, &[b"webtransport server secret"]) })
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Identity") // and not its key
+    }
+}
+
+/// What a server asks of its clients, and who may read along; by default nothing, and nobody
+#[derive(Clone, Debug, Default)]
+pub struct ServerOptions {
+    /// Roots, DER, that sign clients' certificates; `None`: clients are not asked for one
+    pub client_roots: Option<Vec<Vec<u8>>>,
+    /// A client without a certificate is refused
+    pub require_client_certificate: bool,
+    /// Where TLS writes down its secrets
+    pub key_log: Option<Arc<dyn KeyLog>>,
+}
+
+/// What a server proves itself with
+#[derive(Clone)]
+pub struct ServerTls {
+    pub(crate) quic: Arc<QuicServerConfig>,
+    /// Something that only the owner of the private key knows, and knows again after a restart
+    pub(crate) secret: [u8; 32],
+}
+
+impl ServerTls {
+    /// A server that proves itself with a chain and its key, as [`Identity::new`] takes them, and asks nothing of its clients
+    ///
+    /// # Errors
+    /// Those of [`Identity::new`].
+    pub fn new(chain: Vec<Vec<u8>>, key: &[u8]) -> Result<Self, ConfigError> {
+        Self::with_options(&Identity::new(chain, key)?, &ServerOptions::default())
+    }
+
+    /// The same with more to say
+    ///
+    /// # Errors
+    /// A root that cannot be read, or certificates that are required with nobody to sign them.
+    pub fn with_options(identity: &Identity, options: &ServerOptions) -> Result<Self, ConfigError> {
+        let builder = rustls::ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(config_error)?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(key)));
+            .map_err(config_error)?;
+        let builder = match &options.client_roots {
+            None if options.require_client_certificate => {
+                return Err(ConfigError("require_client_certificate needs client_ca_certificates".into()));
+            }
+            None => builder.with_no_client_auth(),
+            Some(certificates) => {
+                let roots = Arc::new(roots("client_ca_certificates", certificates.clone())?);
+                let verifier = WebPkiClientVerifier::builder_with_provider(roots, provider());
+                let verifier = if options.require_client_certificate { verifier } else { verifier.allow_unauthenticated() };
+                builder.with_client_cert_verifier(verifier.build().map_err(config_error)?)
+            }
+        };
+        let mut config = builder.with_cert_resolver(Arc::new(single(identity)));
         config.alpn_protocols = vec![ALPN.into()];
-        Ok(Self(Arc::new(QuicServerConfig::try_from(config).map_err(config_error)?)))
+        if let Some(key_log) = &options.key_log {
+            config.key_log = Arc::clone(key_log);
+        }
+        Ok(Self { quic: Arc::new(QuicServerConfig::try_from(config).map_err(config_error)?), secret: identity.secret })
     }
 }
 
@@ -62,37 +124,51 @@ impl fmt::Debug for ServerTls {
     }
 }
 
-/// How a client decides whom it talks to
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Verification {
-    /// By the system's root certificates
-    System,
-    /// By the SHA-256 of the leaf, whatever its name and issuer; an empty list trusts nobody
-    Pinned(Vec<[u8; 32]>),
-    /// Not at all: anyone on the path can read and change everything
-    Dangerous,
+/// What a client proves itself with if it is asked, and who may read along; by default nothing, and nobody
+#[derive(Clone, Debug, Default)]
+pub struct ClientOptions {
+    /// The client's certificate
+    pub identity: Option<Identity>,
+    /// Where TLS writes down its secrets
+    pub key_log: Option<Arc<dyn KeyLog>>,
 }
 
 /// Whom a client trusts
 #[derive(Clone)]
-pub struct ClientTls(pub(crate) Arc<QuicClientConfig>);
+pub struct ClientTls {
+    pub(crate) quic: Arc<QuicClientConfig>,
+    pub(crate) refusal: LastRefusal,
+}
 
 impl ClientTls {
-    /// Prepare what every connection of a client shares
+    /// A client that does not prove itself
     ///
     /// # Errors
-    /// The system has no root certificates that can be read.
+    /// A root certificate that cannot be read.
     pub fn new(verification: Verification) -> Result<Self, ConfigError> {
+        Self::with_options(verification, &ClientOptions::default())
+    }
+
+    /// The same with more to say
+    ///
+    /// # Errors
+    /// A root certificate that cannot be read.
+    pub fn with_options(verification: Verification, options: &ClientOptions) -> Result<Self, ConfigError> {
+        let refusal = LastRefusal::default();
         let builder = rustls::ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(&[&rustls::version::TLS13])
-            .map_err(config_error)?;
-        let mut config = match verification {
-            Verification::System => builder.with_root_certificates(system_roots()),
-            other => builder.dangerous().with_custom_certificate_verifier(Arc::new(Verifier::new(other))),
-        }
-        .with_no_client_auth();
+            .map_err(config_error)?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verify::Verifier::new(verification, refusal.clone())?));
+        let mut config = match &options.identity {
+            Some(identity) => builder.with_client_cert_resolver(Arc::new(single(identity))),
+            None => builder.with_no_client_auth(),
+        };
         config.alpn_protocols = vec![ALPN.into()];
-        Ok(Self(Arc::new(QuicClientConfig::try_from(config).map_err(config_error)?)))
+        if let Some(key_log) = &options.key_log {
+            config.key_log = Arc::clone(key_log);
+        }
+        Ok(Self { quic: Arc::new(QuicClientConfig::try_from(config).map_err(config_error)?), refusal })
     }
 }
 
@@ -102,41 +178,32 @@ impl fmt::Debug for ClientTls {
     }
 }
 
-/// Make a certificate that browsers accept by its hash: ECDSA P-256, for 14 days at most
-///
-/// Each name is an IP address where it parses as one, else a DNS name. Returns the certificate's DER and the key's PKCS#8 DER.
-///
-/// # Errors
-/// No name at all, or one that is neither.
-pub fn generate_self_signed(names: &[String], now: SystemTime) -> Result<(Vec<u8>, Vec<u8>), ConfigError> {
-    let Some(first) = names.first() else {
-        return Err(ConfigError("subject_alt_names must not be empty".into()));
-    };
-    for name in names {
-        // "*.example.org" stands for one label (RFC 6125 §6.4.3)
-        let host = name.strip_prefix("*.").unwrap_or(name);
-        if name.parse::<IpAddr>().is_err() && DnsName::try_from(host).is_err() {
-            return Err(ConfigError(format!("subject_alt_names: {name:?} is neither an IP address nor a DNS name")));
-        }
-    }
-    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(config_error)?;
-    let mut params = CertificateParams::new(names.to_vec()).map_err(config_error)?;
-    params.distinguished_name = DistinguishedName::new();
-    params.distinguished_name.push(DnType::CommonName, first.as_str());
-    let start = now - CLOCK_SKEW;
-    params.not_before = start.into();
-    params.not_after = (start + VALIDITY).into();
-    let certificate = params.self_signed(&key).map_err(config_error)?;
-    Ok((certificate.der().to_vec(), key.serialize_der()))
+/// A key of 32 bytes from secret bytes, for the purpose that `info` names (RFC 5869)
+pub(crate) fn derive(secret: &[u8], info: &[&[u8]]) -> [u8; 32] {
+    let mut key = [0; 32];
+    // SHA-256 gives 32 bytes: it fails only where more than 255 times that is asked for
+    let _ = hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(secret)
+        .expand(info, hkdf::HKDF_SHA256)
+        .and_then(|key_material| key_material.fill(&mut key));
+    key
 }
 
-/// The SHA-256 of a certificate's DER, as browsers take it in `serverCertificateHashes`
-#[must_use]
-pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
-    let mut hash = [0; 32];
-    hash.copy_from_slice(digest.as_ref());
-    hash
+fn single(identity: &Identity) -> SingleCertAndKey {
+    SingleCertAndKey::from(Arc::clone(&identity.certified))
+}
+
+/// Roots to trust; `name` is the argument that they came in
+fn roots(name: &str, certificates: Vec<Vec<u8>>) -> Result<RootCertStore, ConfigError> {
+    if certificates.is_empty() {
+        return Err(ConfigError(format!("{name} must not be empty")));
+    }
+    let mut roots = RootCertStore::empty();
+    for (i, certificate) in certificates.into_iter().enumerate() {
+        let error = |error| ConfigError(format!("{name}: number {i} is no certificate, in DER: {error}"));
+        roots.add(CertificateDer::from(certificate)).map_err(error)?;
+    }
+    Ok(roots)
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -147,100 +214,59 @@ fn config_error(error: impl fmt::Display) -> ConfigError {
     ConfigError(error.to_string())
 }
 
-/// Every root that can be read; with none, each handshake fails with "unknown issuer", which says it best
-fn system_roots() -> RootCertStore {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    roots
-}
-
-/// Trust by hash, or trust in everyone; either way the peer must own the key of the certificate that it shows
-#[derive(Debug)]
-struct Verifier {
-    verification: Verification,
-    algorithms: WebPkiSupportedAlgorithms,
-}
-
-impl Verifier {
-    fn new(verification: Verification) -> Self {
-        Self { verification, algorithms: provider().signature_verification_algorithms }
-    }
-}
-
-impl ServerCertVerifier for Verifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match &self.verification {
-            Verification::Pinned(hashes) if !hashes.contains(&fingerprint(end_entity)) => {
-                Err(CertificateError::ApplicationVerificationFailure.into())
-            }
-            _ => Ok(ServerCertVerified::assertion()),
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        _message: &[u8],
-        _certificate: &CertificateDer<'_>,
-        _signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        // QUIC forbids TLS 1.2 (RFC 9001 §4.2)
-        Err(rustls::PeerIncompatible::Tls12NotOfferedOrEnabled.into())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, certificate, signature, &self.algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.algorithms.supported_schemes()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::*;
 
-    fn names(names: &[&str]) -> Vec<String> {
-        names.iter().map(ToString::to_string).collect()
+    fn generate(name: &str) -> (Vec<u8>, Vec<u8>) {
+        generate_self_signed(&[name.to_owned()], SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)).unwrap()
     }
 
     #[test]
     fn a_generated_certificate_serves() {
-        let (certificate, key) =
-            generate_self_signed(&names(&["localhost", "::1", "*.a.test"]), SystemTime::UNIX_EPOCH + VALIDITY).unwrap();
-        ServerTls::new(vec![certificate], &key).unwrap();
-    }
-
-    #[test]
-    fn names_are_checked() {
-        let now = SystemTime::UNIX_EPOCH + VALIDITY;
-        assert!(generate_self_signed(&[], now).unwrap_err().0.contains("must not be empty"));
-        for bad in ["", "a b", "-a.test", "exämple", "a..b"] {
-            assert!(generate_self_signed(&names(&[bad]), now).unwrap_err().0.contains("neither"), "{bad}");
+        for name in ["localhost", "::1", "*.a.test"] {
+            let (certificate, key) = generate(name);
+            ServerTls::new(vec![certificate], &key).unwrap();
         }
     }
 
     #[test]
     fn a_bad_identity_says_what_is_wrong() {
-        let now = SystemTime::UNIX_EPOCH + VALIDITY;
-        let (certificate, key) = generate_self_signed(&names(&["a.test"]), now).unwrap();
-        let (_, other) = generate_self_signed(&names(&["a.test"]), now).unwrap();
-        let error = |chain: Vec<Vec<u8>>, key: &[u8]| ServerTls::new(chain, key).unwrap_err().0;
+        let (certificate, key) = generate("a.test");
+        let (_, other) = generate("a.test");
+        let error = |chain: Vec<Vec<u8>>, key: &[u8]| Identity::new(chain, key).unwrap_err().0;
         assert!(error(vec![], &key).contains("empty"));
         assert!(error(vec![certificate.clone()], b"junk").contains("private key"));
         assert!(error(vec![certificate], &other).contains("does not match"));
         assert!(error(vec![b"junk".to_vec()], &key).contains("certificate"));
+    }
+
+    #[test]
+    fn a_secret_stays_with_its_key() {
+        let ((certificate, key), (other_certificate, other_key)) = (generate("a.test"), generate("a.test"));
+        let secret = |certificate: &Vec<u8>, key: &[u8]| Identity::new(vec![certificate.clone()], key).unwrap().secret;
+        assert_eq!(secret(&certificate, &key), secret(&certificate, &key));
+        assert_ne!(secret(&certificate, &key), secret(&other_certificate, &other_key));
+        assert_ne!(secret(&certificate, &key), [0; 32]);
+        assert_ne!(derive(b"secret", &[b"one"]), derive(b"secret", &[b"two"]));
+    }
+
+    #[test]
+    fn roots_are_checked() {
+        let (root, key) = generate("a.test");
+        let identity = Identity::new(vec![root.clone()], &key).unwrap();
+        let client = |roots| ClientTls::new(Verification::Roots(roots)).map(drop);
+        let server = |client_roots, require_client_certificate| {
+            ServerTls::with_options(&identity, &ServerOptions { client_roots, require_client_certificate, key_log: None }).map(drop)
+        };
+        assert_eq!(client(vec![root.clone()]), Ok(()));
+        assert!(client(vec![]).unwrap_err().0.contains("ca_certificates must not be empty"));
+        assert!(client(vec![root.clone(), b"junk".to_vec()]).unwrap_err().0.contains("ca_certificates: number 1"));
+        assert_eq!(server(Some(vec![root.clone()]), true), Ok(()));
+        assert_eq!(server(Some(vec![root]), false), Ok(()));
+        assert!(server(Some(vec![]), false).unwrap_err().0.contains("client_ca_certificates must not be empty"));
+        assert!(server(None, true).unwrap_err().0.contains("needs client_ca_certificates"));
     }
 }

@@ -1,10 +1,11 @@
 //! One HTTP/3 connection: what QUIC reports, its timers, and its end.
 //!
-//! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `requests` asks for sessions and answers,
-//! `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` carries the application's
+//! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `identity` what TLS knows, `requests` asks
+//! for sessions and answers, `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` carries the application's
 //! bytes and datagrams.
 
 mod drain;
+mod identity;
 mod incoming;
 mod measured;
 mod requests;
@@ -33,6 +34,7 @@ use crate::session::{Phase, Session};
 use crate::settings::{Dialect, Settings};
 use crate::stats::ConnectionStats;
 use crate::stream::{CRITICAL_PRIORITY, SendHalf, Stream};
+use crate::tls::LastRefusal;
 use crate::{frame, varint};
 
 use incoming::Incoming;
@@ -149,6 +151,8 @@ pub(crate) struct Connection {
     pub(crate) gone: bool,
     datagrams_wanted: bool,
     measured: Measured,
+    /// A client's: where its verifier says why it refused the server
+    pub(crate) refusal: Option<LastRefusal>,
 }
 
 impl Connection {
@@ -191,6 +195,7 @@ impl Connection {
             gone: false,
             datagrams_wanted: false,
             measured,
+            refusal: None,
         }
     }
 
@@ -406,6 +411,7 @@ impl Connection {
     fn lost(&mut self, reason: &ConnectionError) {
         if !self.is_over() {
             let error = session_error(reason);
+            let reason = &self.in_plain_words(reason);
             self.end_all(&error, &connect_error(reason, self.quic.is_handshaking() || self.peer.is_none()));
             self.forget_all();
         }
