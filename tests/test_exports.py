@@ -8,6 +8,7 @@ import pywebtransport
 import web_transport
 
 NAMES = """
+    Headers HttpRequest HttpResponse
     Server SessionRequest Client Session SendStream RecvStream SendGroup generate_self_signed certificate_hash
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
@@ -47,9 +48,10 @@ def test_signatures_are_those_of_the_contract():
         "Client": f"*, server_certificate_hashes=None, no_cert_verification=False, {options}",
         "Server.close": "self, code=0, reason=''",
         "Client.close": "self, code=0, reason=''",
-        "Client.connect": "self, url",
+        "Client.connect": "self, url, *, headers=(), subprotocols=(), require_subprotocol=False, timeout=None",
         "Server.reload_certificates": "self, certificate_chain, private_key",
-        "SessionRequest.reject": "self, status_code=404",
+        "SessionRequest.accept": "self, *, status_code=200, subprotocol=None, headers=()",
+        "SessionRequest.reject": "self, status_code=404, *, headers=(), body=b''",
         "Session.close": "self, code=0, reason=''",
         "SendStream.reset": "self, error_code=0",
         "RecvStream.read": "self, n=-1, *, limit=None",

@@ -33,6 +33,8 @@ from .errors import (
     StreamTooLongError,
     WebTransportError,
 )
+from .headers import Headers
+from .http import HttpRequest, HttpResponse
 from .server import Server, SessionRequest
 from .session import Session
 from .stats import DatagramStats, RecvStreamStats, SendStreamStats, SessionStats
@@ -46,6 +48,9 @@ __all__ = [
     "DatagramStats",
     "DatagramTooLargeError",
     "Datagrams",
+    "Headers",
+    "HttpRequest",
+    "HttpResponse",
     "ProtocolError",
     "RecvStream",
     "RecvStreamStats",

@@ -13,8 +13,9 @@ import itertools
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from threading import Lock
+from typing import Any
 from weakref import WeakKeyDictionary
 
 from ._web_transport import Mailbox, after_fork_in_child
@@ -34,6 +35,11 @@ async def resolve(host: str, port: int) -> list[tuple[str, int]]:
     """The addresses of *host*, the best first (RFC 6724); OSError if there are none."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     return list(dict.fromkeys((str(address[0]), port) for *_, address in found))
+
+
+def time_limit(seconds: float | None) -> asyncio.Timeout:
+    """An ``async with`` that is left with TimeoutError after so many seconds; None: never."""
+    return asyncio.timeout(seconds)
 
 
 class Bridge:
@@ -62,6 +68,16 @@ class Bridge:
             waiting.remove(future)
             if not waiting and self._waiting.get(token) is waiting:
                 del self._waiting[token]
+
+    def call_when_woken(self, token: int, callback: Callable[[], None]) -> None:
+        """Call once *token* has come: for those who wait without a task."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(lambda _: callback())
+        self._waiting.setdefault(token, []).append(future)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task of its own for *coroutine*; the caller keeps it."""
+        return asyncio.get_running_loop().create_task(coroutine)
 
     def _drain(self) -> None:
         for token in self.mailbox.drain():

@@ -14,11 +14,14 @@ from typing_extensions import Buffer
 __all__ = [
     "Connecting",
     "Endpoint",
+    "HttpRequest",
+    "HttpRequests",
     "Mailbox",
     "RecvStream",
     "Request",
     "SendStream",
     "Session",
+    "Target",
     "__version__",
     "after_fork_in_child",
     "certificate_hash",
@@ -67,13 +70,53 @@ class Endpoint:
     def closed(self) -> bool: ...  # close() was called, or the reactor has died
     def reload_certificates(self, certificate_chain: Sequence[bytes], private_key: bytes) -> None: ...
     def accept(self, token: int) -> Request | None: ...  # None and `closed`: no more will come
+    def http(self) -> HttpRequests: ...
     def connect(
-        self, remote: tuple[str, int], server_name: str, authority: str, path: str, headers: Sequence[tuple[str, bytes]]
+        self, remote: tuple[str, int], target: Target
     ) -> Connecting: ...  # remote: an IP literal and a port; ConnectError if closed
     def drain(self) -> None: ...  # idempotent
     def drained(self, token: int) -> bool | None: ...  # True: the last session has gone after drain()
     def close(self, code: int, reason: bytes) -> None: ...  # idempotent; ValueError for a code >= 2**62
     def gone(self, token: int) -> bool | None: ...  # True: every connection has ended, the socket is closed
+
+@final
+class Target:
+    """What a client asks for, checked, wherever the server may be."""
+
+    def __new__(
+        cls,
+        server_name: str,
+        authority: str,
+        path: str,
+        headers: Sequence[tuple[str, bytes]],
+        subprotocols: Sequence[str],
+        *,
+        require_subprotocol: bool,
+    ) -> Target: ...  # ValueError: a header or a subprotocol cannot be sent
+
+@final
+class HttpRequests:
+    """Where a server's plain requests come out; it does not keep the endpoint open."""
+
+    def next(self, token: int) -> HttpRequest | None: ...  # None and `closed`: no more will come
+    @property
+    def closed(self) -> bool: ...
+
+@final
+class HttpRequest:
+    """A plain request. Dropping it unanswered answers with 500."""
+
+    @property
+    def method(self) -> str: ...
+    @property
+    def authority(self) -> str: ...
+    @property
+    def path(self) -> str: ...  # with its query
+    @property
+    def headers(self) -> list[tuple[str, bytes]]: ...
+    @property
+    def remote_address(self) -> tuple[str, int]: ...
+    def answer(self, status: int, headers: Sequence[tuple[str, bytes]], body: bytes) -> None: ...  # ValueError: a header cannot be sent
 
 @final
 class Connecting:
@@ -95,8 +138,11 @@ class Request:
     def remote_address(self) -> tuple[str, int]: ...
     @property
     def dialect(self) -> str: ...
-    def accept(self, status: int, headers: Sequence[tuple[str, bytes]]) -> Session: ...  # SessionError: the client has gone
-    def reject(self, status: int, headers: Sequence[tuple[str, bytes]]) -> None: ...  # SessionError: the client has gone
+    @property
+    def subprotocols(self) -> list[str]: ...
+    # SessionError: the client has gone; ValueError: a header cannot be sent, or the subprotocol was not offered
+    def accept(self, status: int, headers: Sequence[tuple[str, bytes]], subprotocol: str | None) -> Session: ...
+    def reject(self, status: int, headers: Sequence[tuple[str, bytes]], body: bytes) -> None: ...
 
 @final
 class Session:
@@ -134,6 +180,8 @@ class Session:
     def datagram_stats(self) -> dict[str, int]: ...  # those of DatagramStats that are known
     @property
     def dialect(self) -> str: ...
+    @property
+    def answer(self) -> tuple[list[tuple[str, bytes]], str | None]: ...  # client: the answer's fields, and the subprotocol
 
 @final
 class SendStream:

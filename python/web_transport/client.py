@@ -1,19 +1,19 @@
 """Connecting to servers."""
 
-from collections import deque
 from collections.abc import Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from . import _web_transport as _native
-from ._bridge import Bridge, resolve, tokens
+from ._bridge import resolve, time_limit
 from ._endpoint import CongestionControl, Dialect, Endpoint
+from ._race import Race
 from .errors import ConnectError, SessionRejected
-from .session import Session
+from .headers import Headers, HeadersLike, encoded
+from .session import Exchange, Session
 
 _URL_CHARACTERS = "%/:?@!$&'()*+,;="  # what stays as it is in a path or a query (RFC 3986 §3.3), besides letters and digits
-_STAGGER = 0.25  # seconds an address has to itself before the next is tried as well (RFC 8305 §5)
 
 
 class Client(Endpoint):
@@ -81,60 +81,59 @@ class Client(Endpoint):
             )
         )
 
-    async def connect(self, url: str) -> Session:
+    async def connect(
+        self,
+        url: str,
+        *,
+        headers: HeadersLike = (),
+        subprotocols: Sequence[str] = (),
+        require_subprotocol: bool = False,
+        timeout: float | None = None,
+    ) -> Session:
         """Open a session, on a connection of its own.
 
-        Every address of the host is tried, the best first; the next joins in when one has failed or taken 250 ms.
-        Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
+        Every address of the host is tried, IPv6 and IPv4 by turns, the best first; the next joins in when one has failed or
+        taken 250 ms. Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
 
         Args:
             url: ``https://host[:port][/path][?query]``; the port is 443 by default.
+            headers: More fields for the request, a mapping or pairs.
+            subprotocols: Application protocols to offer, the best first: each 1 to 512 visible ASCII characters or spaces, and none
+                twice. `Session.subprotocol` is the one that the server picked. Source: WT §3.3.
+            require_subprotocol: Whether it is a failure if the server picks none.
+            timeout: Seconds for all of it; None leaves it to the idle time-out of QUIC, which a server that never answers, but
+                acknowledges, does not run into.
         Raises:
-            ValueError: *url* is not such a URL.
+            ValueError: *url* is not such a URL, or a field or a subprotocol cannot be sent.
             SessionRejected: The server answered with a status that is not 2xx.
-            ConnectError: There was no answer; the text says why.
+            ConnectError: There was no answer; the text says why, for each address.
         """
         bridge = self._home.enter()
+        if timeout is not None and not timeout >= 0:
+            raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
         target = _parse(url)
+        native = _native.Target(*target.names, encoded(headers), list(subprotocols), require_subprotocol=require_subprotocol)
+        race: Race | None = None
+        limit = time_limit(timeout)
         try:
-            remotes = [(target.host, target.port)] if target.is_literal else await resolve(target.host, target.port)
-        except OSError as error:
-            raise ConnectError(f"cannot connect to {target.authority}: {error.strerror or error}") from error
-        return Session(await self._first(bridge, remotes, target), self._home)
-
-    async def _first(self, bridge: Bridge, remotes: list[tuple[str, int]], target: "_Target") -> _native.Session:
-        """The session of the remote that answers first; if none does, the error of the last to fail."""
-        token = tokens()
-        untried = deque(remotes)
-        attempts: list[_native.Connecting] = []
-        failures: list[str] = ["the host has no address"]
-        try:
-            while untried or attempts:
-                if untried:
-                    try:
-                        attempts.append(self._native.connect(untried.popleft(), *target.names, []))
-                    except ConnectError as error:
-                        failures.append(str(error))
-                if (session := _poll(attempts, token, failures)) is not None:
-                    return session
-                if attempts:
-                    await bridge.woken(token, _STAGGER if untried else None)
-        finally:
-            attempts.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes
-        raise ConnectError(f"cannot connect to {target.authority}: {failures[-1]}")
-
-
-def _poll(attempts: list[_native.Connecting], token: int, failures: list[str]) -> _native.Session | None:
-    for attempt in attempts.copy():
-        try:
-            if (session := attempt.poll(token)) is not None:
-                return session
-        except SessionRejected:
+            async with limit:
+                addresses = [(target.host, target.port)] if target.is_literal else await resolve(target.host, target.port)
+                race = Race(addresses, lambda address: self._native.connect(address, native))
+                session = await race.run(bridge)
+        except SessionRejected as error:
+            error.add_note(f"connecting to {target.url}")
             raise
+        except TimeoutError as error:
+            if not limit.expired():  # the resolver's
+                raise ConnectError(f"cannot connect to {target.authority}: cannot resolve its name: {error}") from error
+            tried = race.result() if race else "its name was not resolved"
+            raise ConnectError(f"cannot connect to {target.authority}: timed out after {timeout} s: {tried}") from None
+        except OSError as error:
+            raise ConnectError(f"cannot connect to {target.authority}: cannot resolve its name: {error.strerror or error}") from error
         except ConnectError as error:
-            attempts.remove(attempt)
-            failures.append(str(error))
-    return None
+            raise ConnectError(f"cannot connect to {target.authority}: {error}") from None
+        response_headers, subprotocol = session.answer
+        return Session(session, self._home, Exchange(target.url, Headers(headers), Headers(response_headers), subprotocol))
 
 
 class _Target(NamedTuple):
@@ -145,6 +144,11 @@ class _Target(NamedTuple):
     is_literal: bool
     authority: str
     path: str  # with the query
+
+    @property
+    def url(self) -> str:
+        """All of it, normalised."""
+        return f"https://{self.authority}{self.path}"
 
     @property
     def names(self) -> tuple[str, str, str]:

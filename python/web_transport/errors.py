@@ -5,7 +5,7 @@
     WebTransportError
     ├─ SessionError
     │  ├─ ConnectError
-    │  │  └─ SessionRejected           .status_code
+    │  │  └─ SessionRejected           .status_code .headers .body
     │  ├─ SessionClosed
     │  │  ├─ SessionClosedByPeer       .source .code .reason
     │  │  └─ SessionClosedLocally
@@ -26,6 +26,10 @@ arguments, pickled and copied.
 """
 
 from typing import ClassVar, Literal, TypeAlias
+
+from .headers import Headers, HeadersLike
+
+_SHOWN = 200  # bytes of a rejection's body in its text
 
 CloseSource: TypeAlias = Literal["session", "application", "transport", "connection-reset"]
 
@@ -52,16 +56,24 @@ class ConnectError(SessionError):
 
 
 class SessionRejected(ConnectError):
-    """The server answered with *status_code*, an HTTP status that is not 2xx (WT §3.2)."""
+    """The server answered with *status_code*, an HTTP status that is not 2xx (WT §3.2).
+
+    *headers* and *body* are those of its answer, the body's first 16 KiB. A redirect is told like this too, and never followed.
+    """
 
     status_code: int = 0
+    headers: Headers = Headers()
+    body: bytes = b""
 
-    def __init__(self, status_code: int = 0) -> None:
-        super().__init__(status_code)  # args rebuild the error, so it pickles
-        self.status_code = status_code
+    def __init__(self, status_code: int = 0, headers: HeadersLike = (), body: bytes = b"") -> None:
+        self.status_code, self.headers, self.body = status_code, Headers(headers), body
+        super().__init__(status_code, self.headers, body)  # args rebuild the error, so it pickles
 
     def __str__(self) -> str:
-        return f"server rejected the session: status {self.status_code}"
+        text = f"server rejected the session: status {self.status_code}"
+        if self.body:
+            text += f", body {self.body[:_SHOWN]!r}{'...' if len(self.body) > _SHOWN else ''}"
+        return text
 
 
 class SessionClosed(SessionError):

@@ -6,10 +6,12 @@ from time import monotonic
 from typing import Literal, Self
 
 from . import _web_transport as _native
-from ._bridge import Home
+from ._bridge import Bridge, Home
 from ._endpoint import CongestionControl, Dialect, Endpoint, check_code
 from .errors import SessionError
-from .session import Session
+from .headers import Headers, HeadersLike, encoded
+from .http import HttpHandler, HttpService
+from .session import Exchange, Session
 
 _DRAINED = 2  # `shutdown` waits under the third of an endpoint's tokens
 
@@ -29,35 +31,76 @@ class SessionRequest:
         return f"https://{authority}{self._native.path or '/'}"
 
     @property
+    def path(self) -> str:
+        """The path of the URL, percent-encoded."""
+        return self._native.path.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """What follows the path and its question mark; "" if nothing does."""
+        return self._native.path.partition("?")[2]
+
+    @property
+    def headers(self) -> Headers:
+        """The request's header fields."""
+        return Headers(self._native.headers)
+
+    @property
+    def origin(self) -> str | None:
+        """Where the page comes from that asks; None if it is a program that does. `Server` has checked it."""
+        return self.headers.get("origin")
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The application protocols that the client offers, the one it likes best first. Source: WT §3.3."""
+        return self._native.subprotocols
+
+    @property
+    def dialect(self) -> str:
+        """The version of WebTransport that both sides speak, such as "draft-02"."""
+        return self._native.dialect
+
+    @property
     def remote_address(self) -> tuple[str, int]:
         """The client's address and port."""
         return self._native.remote_address
 
-    async def accept(self) -> Session:
+    async def accept(self, *, status_code: int = 200, subprotocol: str | None = None, headers: HeadersLike = ()) -> Session:
         """Establish the session.
 
+        Args:
+            status_code: 200 to 299; peers take any of them (WT §3.2).
+            subprotocol: One of `subprotocols`, to be spoken from now on; None says nothing about it.
+            headers: More fields for the answer.
         Raises:
+            ValueError: An argument is none of those, or a field cannot be sent.
             SessionError: The request was already answered, or the client has gone.
         """
         self._home.enter()
+        if not 200 <= status_code <= 299:
+            raise ValueError(f"cannot accept with HTTP status {status_code}")
         self._check_unanswered()
+        native = self._native.accept(status_code, encoded(headers), subprotocol)
         self._answer = "accepted"
-        return Session(self._native.accept(200, []), self._home)
+        return Session(native, self._home, Exchange(self.url, self.headers, Headers(headers), subprotocol))
 
-    async def reject(self, status_code: int = 404) -> None:
+    async def reject(self, status_code: int = 404, *, headers: HeadersLike = (), body: bytes = b"") -> None:
         """Refuse the session with an HTTP status.
 
         Args:
             status_code: 300 to 999, else ValueError: a 2xx would accept, and a 1xx would not be an answer (RFC 9110 §15).
+            headers: Fields of the answer, such as ``location`` or ``retry-after``.
+            body: What more there is to say; browsers do not show it.
         Raises:
+            ValueError: A field cannot be sent.
             SessionError: The request was already answered, or the client has gone.
         """
         self._home.enter()
         if not 300 <= status_code <= 999:
             raise ValueError(f"cannot reject with HTTP status {status_code}")
         self._check_unanswered()
+        self._native.reject(status_code, encoded(headers), body)
         self._answer = "rejected"
-        self._native.reject(status_code, [])
 
     def _check_unanswered(self) -> None:
         if self._answer is not None:
@@ -79,6 +122,12 @@ class Server(Endpoint):
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
         dialects: Versions of WebTransport to offer; of those that the peer offers too, the newest is used. Chromium and Firefox need
             "draft-02", Safari "draft-07": it would prefer "draft-14", which is untested with it. Source: WT §7.1.
+        allowed_origins: Where pages may come from that ask for a session, as in ``["https://a.example", "null"]``; ``["*"]`` allows all. By
+            default it must be the host that they ask, on whatever port, and localhost, 127.0.0.1 and [::1] are one host. Others get a
+            403. Programs send no origin, and are not asked for one. Source: WT §3.2; RFC 6454.
+        http_handler: Answers plain HTTP/3 requests, in the server's event loop: called with an `HttpRequest`, it returns an
+            `HttpResponse`, or a coroutine that does, within 10 seconds. It works from the first ``async with`` or `accept` on. Without
+            it every such request gets a 404.
         max_connections: Connections at once, handshakes included; more are refused.
         max_pending_handshakes: Handshakes at once; more are refused. One that does not get on ends with the idle time-out.
         retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
@@ -112,6 +161,8 @@ class Server(Endpoint):
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
         dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
+        allowed_origins: Sequence[str] | None = None,
+        http_handler: HttpHandler | None = None,
         max_connections: int = 65_536,
         max_pending_handshakes: int = 4096,
         retry: Literal["never", "load", "always"] = "load",
@@ -136,6 +187,8 @@ class Server(Endpoint):
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
                 dialects=dialects,
+                allowed_origins=allowed_origins,
+                http_requests=http_handler is not None,
                 max_connections=max_connections,
                 max_pending_handshakes=max_pending_handshakes,
                 retry=retry,
@@ -152,6 +205,7 @@ class Server(Endpoint):
                 max_pending_datagrams=max_pending_datagrams,
             )
         )
+        self._http = None if http_handler is None else HttpService(self._native.http(), http_handler)
 
     @property
     def local_addr(self) -> tuple[str, int]:
@@ -200,12 +254,23 @@ class Server(Endpoint):
 
     async def accept(self) -> SessionRequest | None:
         """Wait for a client's request for a session; None once the server is closed. A cancelled accept loses none."""
-        bridge = self._home.enter()
+        bridge = self._enter()
         while (request := self._native.accept(self._token)) is None:
             if self._native.closed:
                 return None
             await bridge.woken(self._token)
         return SessionRequest(request, self._home)
+
+    def _enter(self) -> Bridge:
+        bridge = self._home.enter()
+        if self._http is not None:
+            self._http.start(bridge)
+        return bridge
+
+    async def __aenter__(self) -> Self:
+        if self._http is not None:
+            self._enter()
+        return self
 
     def __aiter__(self) -> Self:
         return self

@@ -2,12 +2,13 @@
 
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from . import _web_transport as _native
 from ._bridge import Home, tokens
 from .datagrams import Datagrams
 from .errors import SessionError
+from .headers import Headers
 from .stats import DatagramStats, SessionStats
 from .streams import RecvStream, SendGroup, SendStream
 
@@ -20,6 +21,15 @@ _MAX_REASON = 1024  # bytes of UTF-8 (WT §6)
 _Stream = TypeVar("_Stream")
 
 
+class Exchange(NamedTuple):
+    """The request that opened a session, and its answer."""
+
+    url: str
+    headers: Headers
+    response_headers: Headers
+    subprotocol: str | None
+
+
 class Session:
     """A WebTransport session: leaving ``async with`` closes it with code 0 and waits for the peer's answer.
 
@@ -28,9 +38,10 @@ class Session:
     with code 0.
     """
 
-    def __init__(self, native: _native.Session, home: Home) -> None:
+    def __init__(self, native: _native.Session, home: Home, exchange: Exchange) -> None:
         self._native = native
         self._home = home
+        self._exchange = exchange
         self._token = tokens()
         self._datagrams = Datagrams(native, home, self._token + _DATAGRAM_RECEIVED)
         self._bi_openers: list[int] = []  # tokens that no call uses now
@@ -194,6 +205,26 @@ class Session:
     def stats(self) -> SessionStats:
         """Figures of the connection and of the session's datagrams, now; after the end the last. Source: W3C ``getStats``."""
         return SessionStats(datagrams=DatagramStats(**self._native.datagram_stats()), **self._native.connection_stats())
+
+    @property
+    def url(self) -> str:
+        """What the client connected to: ``https``, authority without a default port, path and query."""
+        return self._exchange.url
+
+    @property
+    def headers(self) -> Headers:
+        """The request's header fields: for a server all that came, for a client those that it was given."""
+        return self._exchange.headers
+
+    @property
+    def response_headers(self) -> Headers:
+        """The answer's header fields: for a client all that came, for a server those that it was given."""
+        return self._exchange.response_headers
+
+    @property
+    def subprotocol(self) -> str | None:
+        """The application protocol that the server picked from the client's offer, if it did. Source: WT §3.3."""
+        return self._exchange.subprotocol
 
     @property
     def dialect(self) -> str:

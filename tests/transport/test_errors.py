@@ -27,7 +27,7 @@ PARENTS = {
     "DatagramNotSupportedError": "DatagramError",
 }
 ATTRIBUTES = {
-    "SessionRejected": ["status_code"],
+    "SessionRejected": ["status_code", "headers", "body"],
     "SessionClosedByPeer": ["source", "code", "reason"],
     "StreamClosedByPeer": ["kind", "code"],
     "StreamTooLongError": ["limit"],
@@ -36,6 +36,7 @@ ATTRIBUTES = {
 }
 FILLED = [
     errors.SessionRejected(403),
+    errors.SessionRejected(503, [("retry-after", "120")], b"later"),
     errors.SessionClosedByPeer("application", 7, "bye"),
     errors.SessionClosedByPeer(source="connection-reset", code=None, reason=""),
     errors.StreamClosedByPeer("stop", 9),
@@ -84,6 +85,7 @@ def test_errors_pickle(error, travel):
     ("error", "text"),
     [
         (errors.SessionRejected(403), "server rejected the session: status 403"),
+        (errors.SessionRejected(503, {"retry-after": "1"}, b"later"), "server rejected the session: status 503, body b'later'"),
         (errors.SessionClosedByPeer("session", 7, "bye"), "session closed by peer: session, code 7, reason 'bye'"),
         (errors.SessionClosedLocally(), "session closed locally"),
         (errors.StreamClosedByPeer("stop", 9), "peer closed the stream: stop, code 9"),

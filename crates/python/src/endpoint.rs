@@ -4,9 +4,9 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use webtransport_reactor::EndpointHandle;
-use webtransport_reactor::proto::Target;
 use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
 
+use crate::http::{HttpRequests, Target};
 use crate::mailbox::Mailbox;
 use crate::session::{Connecting, Request};
 use crate::{errors, options};
@@ -81,26 +81,14 @@ impl Endpoint {
         self.0.accept(token).map(Request)
     }
 
+    /// Where plain requests come out
+    fn http(&self) -> HttpRequests {
+        HttpRequests(self.0.http())
+    }
+
     /// Begin to connect to an IP literal and a port
-    fn connect(
-        &self,
-        py: Python<'_>,
-        remote: (String, u16),
-        server_name: String,
-        authority: String,
-        path: String,
-        headers: Vec<(String, Vec<u8>)>,
-    ) -> PyResult<Connecting> {
-        let target = Target {
-            remote: options::remote(remote)?,
-            server_name,
-            authority,
-            path,
-            headers: options::fields(headers),
-            subprotocols: Vec::new(),
-            pool: false,
-            require_subprotocol: false,
-        };
+    fn connect(&self, py: Python<'_>, remote: (String, u16), target: &Target) -> PyResult<Connecting> {
+        let target = target.at(options::remote(remote)?);
         self.0.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))
     }
 

@@ -5,9 +5,11 @@ use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyType;
+use pyo3::types::{PyBytes, PyType};
 use webtransport_reactor::proto::{ConfigError, ConnectError, SessionError};
 use webtransport_reactor::{DatagramError, RequestGone, StartError, StreamError};
+
+use crate::http;
 
 /// An instance of a class of `web_transport.errors`, which is imported once
 macro_rules! raise {
@@ -39,7 +41,10 @@ pub(crate) fn start(error: StartError) -> PyErr {
 
 pub(crate) fn connect(py: Python<'_>, error: &ConnectError) -> PyErr {
     match error {
-        ConnectError::Rejected(response) => raise!(py, SessionRejected, (response.status,)),
+        ConnectError::Rejected(response) => {
+            let headers = http::pairs(py, &response.headers);
+            raise!(py, SessionRejected, (response.status, headers, PyBytes::new(py, &response.body)))
+        }
         error @ (ConnectError::Closed | ConnectError::TimedOut | ConnectError::Failed(_)) => {
             raise!(py, ConnectError, (error.to_string(),))
         }

@@ -9,6 +9,7 @@
 mod buffer;
 mod endpoint;
 mod errors;
+mod http;
 mod mailbox;
 mod options;
 mod session;
@@ -50,6 +51,9 @@ fn _web_transport(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_class::<mailbox::Mailbox>()?;
     module.add_class::<endpoint::Endpoint>()?;
+    module.add_class::<http::Target>()?;
+    module.add_class::<http::HttpRequests>()?;
+    module.add_class::<http::HttpRequest>()?;
     module.add_class::<session::Connecting>()?;
     module.add_class::<session::Request>()?;
     module.add_class::<session::Session>()?;

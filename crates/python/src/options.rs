@@ -3,11 +3,10 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use bytes::Bytes;
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use webtransport_reactor::proto::{Config, CongestionControl, Dialect, Field, Retry};
+use webtransport_reactor::proto::{AllowedOrigins, Config, CongestionControl, Dialect, Retry};
 
 use crate::errors;
 
@@ -53,6 +52,12 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
                 config.request_timeout =
                     timeout(name, value)?.ok_or_else(|| PyValueError::new_err(format!("{name} must be more than 0 seconds")))?;
             }
+            "allowed_origins" => {
+                if let Some(origins) = value.extract::<Option<Vec<String>>>()? {
+                    config.allowed_origins = AllowedOrigins::listed(origins).map_err(errors::config)?;
+                }
+            }
+            "http_requests" => config.http_requests = value.extract()?,
             "max_connections" => config.max_connections = number(name, value, 1, MANY)?,
             "max_pending_handshakes" => config.max_pending_handshakes = number(name, value, 1, MANY)?,
             "max_sessions" => config.max_sessions = number(name, value, 1, MANY)?,
@@ -126,9 +131,4 @@ pub(crate) fn pair(address: SocketAddr) -> (String, u16) {
         (_, ip) => ip.to_string(),
     };
     (host, address.port())
-}
-
-/// Header fields as Python gives them: names in lower case, as HTTP/3 wants them
-pub(crate) fn fields(headers: Vec<(String, Vec<u8>)>) -> Vec<Field> {
-    headers.into_iter().map(|(name, value)| Field { name: name.to_ascii_lowercase(), value: Bytes::from(value) }).collect()
 }

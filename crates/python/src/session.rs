@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
-use webtransport_reactor::proto::{Field, Response};
+use webtransport_reactor::proto::Response;
 use webtransport_reactor::{ConnectingHandle, DatagramLimits, RequestHandle, SessionHandle};
 
+use crate::http::Headers;
 use crate::stream::{RecvStream, SendStream};
-use crate::{buffer, errors, options, stats};
+use crate::{buffer, errors, http, options, stats};
 
 /// An attempt to connect. Dropping it before `poll` returned the session cancels it.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -44,8 +46,13 @@ impl Request {
     /// All fields but the pseudo-headers
     #[getter]
     fn headers<'py>(&self, py: Python<'py>) -> Vec<(&str, Bound<'py, PyBytes>)> {
-        let headers = self.0.request().headers.iter();
-        headers.map(|Field { name, value }| (name.as_str(), PyBytes::new(py, value))).collect()
+        http::pairs(py, &self.0.request().headers)
+    }
+
+    /// The application protocols that the client offers, the one it likes best first
+    #[getter]
+    fn subprotocols(&self) -> Vec<String> {
+        self.0.request().subprotocols.clone()
     }
 
     /// The client's address
@@ -61,20 +68,18 @@ impl Request {
     }
 
     /// Establish the session
-    fn accept(&self, py: Python<'_>, status: u16, headers: Vec<(String, Vec<u8>)>) -> PyResult<Session> {
-        self.0.accept(response(status, headers)).map(Session).map_err(|error| errors::request(py, &error))
+    fn accept(&self, py: Python<'_>, status: u16, headers: Headers, subprotocol: Option<String>) -> PyResult<Session> {
+        if let Some(name) = subprotocol.as_ref().filter(|name| !self.0.request().subprotocols.contains(name)) {
+            return Err(PyValueError::new_err(format!("subprotocol was not offered: {name:?}")));
+        }
+        let response = Response { subprotocol, ..http::response(status, headers, Vec::new())? };
+        self.0.accept(response).map(Session).map_err(|error| errors::request(py, &error))
     }
 
     /// Refuse it
-    fn reject(&self, py: Python<'_>, status: u16, headers: Vec<(String, Vec<u8>)>) -> PyResult<()> {
-        self.0.reject(response(status, headers)).map_err(|error| errors::request(py, &error))
+    fn reject(&self, py: Python<'_>, status: u16, headers: Headers, body: Vec<u8>) -> PyResult<()> {
+        self.0.reject(http::response(status, headers, body)?).map_err(|error| errors::request(py, &error))
     }
-}
-
-fn response(status: u16, headers: Vec<(String, Vec<u8>)>) -> Response {
-    let mut response = Response::new(status);
-    response.headers = options::fields(headers);
-    response
 }
 
 /// Seconds, datagrams, and whether the newest goes where there are too many
@@ -220,5 +225,14 @@ impl Session {
     #[getter]
     fn dialect(&self) -> &'static str {
         self.0.dialect().name()
+    }
+
+    /// Client: the fields of the server's answer, and the application protocol that it picked
+    #[getter]
+    fn answer<'py>(&self, py: Python<'py>) -> (Vec<(&str, Bound<'py, PyBytes>)>, Option<&str>) {
+        match self.0.response() {
+            Some(response) => (http::pairs(py, &response.headers), response.subprotocol.as_deref()),
+            None => (Vec::new(), None),
+        }
     }
 }

@@ -229,20 +229,22 @@ impl Connection {
 
     /// Answer a request and be done with it, once the client has taken the answer or had its time to
     pub(super) fn answer(&mut self, now: Instant, id: StreamId, response: &Response) {
-        let (mut block, mut body) = (BytesMut::new(), BytesMut::new());
-        response.encode(self.dialect.unwrap_or(Dialect::Draft16), &mut block);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let is_head = matches!(session.phase, Phase::Http { is_head: true });
+        let is_head = session.phase == Phase::Http { is_head: true };
         session.phase = Phase::Closed;
         session.recv_done = true;
         session.gone = true;
-        self.send_headers(now, id, &block);
-        if !response.body.is_empty() && !is_head {
-            frame::data(&mut body, &response.body);
-            if let Some(session) = self.sessions.get_mut(&id) {
-                session.send.push(body.freeze());
-            }
+        let mut response = response.clone();
+        if is_head {
+            response.body.clear(); // RFC 9110 §9.3.2: nor need its length be told
         }
+        let (mut block, mut out) = (BytesMut::new(), BytesMut::new());
+        response.encode(self.dialect.unwrap_or(Dialect::Draft16), &mut block);
+        frame::headers(&mut out, &block);
+        if !response.body.is_empty() {
+            frame::data(&mut out, &response.body);
+        }
+        session.send.push(out.freeze());
         self.finish_connect_stream(now, id);
         self.stop_quic(id, H3Code::NO_ERROR); // RFC 9114 §4.1
         self.refuse_pending(id);

@@ -1,0 +1,76 @@
+"""The race among a host's addresses (RFC 8305): the first that answers wins, and if none does, each has its cause."""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import chain, zip_longest
+
+from . import _web_transport as _native
+from ._bridge import Bridge, tokens
+from .errors import ConnectError, SessionRejected
+
+_STAGGER = 0.25  # seconds an address has to itself before the next is tried as well (RFC 8305 §5)
+
+Address = tuple[str, int]
+
+
+class Race:
+    """Attempts at several addresses, in the order in which they are begun."""
+
+    def __init__(self, addresses: list[Address], begin: Callable[[Address], _native.Connecting]) -> None:
+        self._untried = deque(interleaved(addresses))
+        self._begin = begin
+        self._running: dict[Address, _native.Connecting] = {}
+        self._failures: dict[Address, str] = {}
+
+    async def run(self, bridge: Bridge) -> _native.Session:
+        """The session of the first that answers.
+
+        Raises:
+            SessionRejected: That answer is no.
+            ConnectError: All have failed; `result` says how.
+        """
+        token = tokens()
+        try:
+            while self._untried or self._running:
+                if self._untried:
+                    self._try(self._untried.popleft())
+                if (session := self._poll(token)) is not None:
+                    return session
+                if self._running:
+                    await bridge.woken(token, _STAGGER if self._untried else None)
+        finally:
+            self._failures |= dict.fromkeys(self._running, "no answer yet")
+            self._running.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes
+        raise ConnectError(self.result())
+
+    def result(self) -> str:
+        """What became of each address that was tried."""
+        if len(self._failures) == 1:
+            return next(iter(self._failures.values()))
+        return "; ".join(f"{host}: {cause}" for (host, _), cause in self._failures.items()) or "the host has no address"
+
+    def _try(self, address: Address) -> None:
+        try:
+            self._running[address] = self._begin(address)
+        except ConnectError as error:
+            self._failures[address] = str(error)
+
+    def _poll(self, token: int) -> _native.Session | None:
+        for address, attempt in list(self._running.items()):
+            try:
+                if (session := attempt.poll(token)) is not None:
+                    return session
+            except SessionRejected:
+                raise
+            except ConnectError as error:
+                del self._running[address]
+                self._failures[address] = str(error)
+        return None
+
+
+def interleaved(addresses: list[Address]) -> list[Address]:
+    """The families by turns, that of the best address first: a family that is broken costs one turn (RFC 8305 §4)."""
+    six = [":" in host for host, _ in addresses]
+    first = [address for address, is_six in zip(addresses, six, strict=True) if is_six == six[0]]
+    second = [address for address, is_six in zip(addresses, six, strict=True) if is_six != six[0]]
+    return [address for address in chain.from_iterable(zip_longest(first, second)) if address is not None]
