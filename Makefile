@@ -12,7 +12,7 @@ export PYO3_PYTHON := $(abspath $(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build check test soak demo bench interop fuzz docs clean toolchain browsers
+.PHONY: help build check test soak demo bench interop fuzz docs clean toolchain go browsers
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -46,8 +46,8 @@ bench: $(VENV)/.wheel ## echo over loopback: the floor with no Python, then thro
 	cargo bench $(LOCKED) -p webtransport-reactor --bench echo
 	$(PYTHON) benchmarks/echo.py
 
-interop: $(VENV)/.wheel ## the tests against other implementations
-	$(PYTHON) -m pytest tests/interop
+interop: $(VENV)/.wheel | go ## build the other implementations, test against all of them, and write docs/interop.md
+	$(PYTHON) -m pytest tests/interop -m 'not soak' --interop-page docs/interop.md
 
 fuzz: ## (nothing yet) fuzz the codecs and the endpoint
 	@echo "make fuzz: there are no fuzz targets yet"
@@ -62,6 +62,9 @@ toolchain:
 	@tools/apt_install cc:build-essential
 	@tools/find_python >/dev/null 2>&1 || tools/apt_install :python3-venv
 	@command -v cargo >/dev/null || { echo "please install Rust 1.85 or later, with rustfmt and clippy: https://rustup.rs" >&2; exit 1; }
+
+go:
+	@tools/apt_install go:golang-go
 
 browsers:
 	@tools/apt_install chromium:chromium firefox-esr:firefox-esr

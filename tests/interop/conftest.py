@@ -1,51 +1,85 @@
-"""The peers' virtual environments: one each, because one of them is imported as `web_transport` and another as `pywebtransport`."""
+"""Peers in processes of their own, and the page that says what they and we agree on."""
 
-import shutil
-import subprocess
-from collections.abc import Callable
+import asyncio
+import base64
+import os
+import ssl
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-REQUIREMENTS = {
-    "web_transport_quinn": "web-transport-quinn==0.1.0",
-    "pywebtransport": "pywebtransport==0.21.1",
-    "aioquic": "aioquic==1.7.2",
-}
+from tests.interop.matrix import Matrix
+from tests.interop.roster import KNOWN, Instead, NotOffered, Peer, Role
+
+Start = Callable[[Peer], Callable[..., AbstractAsyncContextManager[Process]]]
 
 
-def interpreter() -> str | None:
-    """The first Python that the peers install on: 3.13, then 3.12."""
-    for version in ("3.13", "3.12"):
-        found = [shutil.which(f"python{version}")]
-        if shutil.which("pyenv"):
-            prefix = subprocess.run(["pyenv", "prefix", version], check=False, capture_output=True, text=True)
-            found.append(f"{prefix.stdout.strip()}/bin/python")
-        for python in found:
-            try:
-                if python and subprocess.run([python, "-c", "import venv"], check=False, capture_output=True).returncode == 0:
-                    return python
-            except OSError:
-                continue
-    return None
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--interop-page", type=Path, help="write what worked with which peer to this page")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if page := config.getoption("--interop-page", None):
+        config.pluginmanager.register(Matrix(page), "interop-matrix")
+
+
+class Expectation:
+    """What a test may see of its peer: what is right, or what is known to come instead. Without the feature, the test is skipped."""
+
+    def __init__(self, request: pytest.FixtureRequest, peer: Peer, role: Role) -> None:
+        marker = request.node.get_closest_marker("feature")
+        self._feature: str = marker.args[0]
+        self._properties: list[tuple[str, object]] = request.node.user_properties
+        self._properties.append(("interop", (peer.name, role, self._feature)))
+        self._known = KNOWN.get((peer.name, role, self._feature)) or KNOWN.get((peer.name, role, "*"))
+        if isinstance(self._known, NotOffered):
+            self._properties.append(("why", self._known.why))
+            pytest.skip(f"{peer} does not offer it: {self._known.why}")
+
+    def __call__(self, right: object) -> object:
+        if not isinstance(self._known, Instead):
+            return right
+        self._properties.append(("why", self._known.why))
+        return self._known.value
+
+
+@pytest.fixture
+def pem_files(certificate: tuple[bytes, bytes], tmp_path: Path) -> tuple[Path, Path]:
+    """The certificate and its key as the peers take them."""
+    pem, key_pem = tmp_path / "cert.pem", tmp_path / "key.pem"
+    pem.write_text(ssl.DER_cert_to_PEM_cert(certificate[0]))
+    key_pem.write_text(f"-----BEGIN PRIVATE KEY-----\n{base64.encodebytes(certificate[1]).decode()}-----END PRIVATE KEY-----\n")
+    return pem, key_pem
 
 
 @pytest.fixture(scope="session")
-def peer_python() -> Callable[[str], Path]:
-    """A peer's Python, by its name. The environment is made once: its stamp says what was installed."""
+def start() -> Start:
+    """Builds a peer, once, and gives what starts its program; the program ends with the block."""
+    commands: dict[Peer, tuple[str | Path, ...]] = {}
 
-    def python_of(peer: str) -> Path:
-        home, requirement = ROOT / ".venv-peers" / peer, REQUIREMENTS[peer]
-        python, stamp = home / "bin" / "python", home / "installed.txt"
-        if stamp.exists() and stamp.read_text() == requirement:
-            return python
-        base = interpreter()
-        if base is None:
-            pytest.skip(f"{peer} wants Python >= 3.12: neither python3.13 nor python3.12 was found")
-        subprocess.run([base, "-m", "venv", "--clear", home], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", requirement], check=True)
-        stamp.write_text(requirement)
-        return python
+    def start(peer: Peer) -> Callable[..., AbstractAsyncContextManager[Process]]:
+        if peer not in commands:
+            commands[peer] = peer.prepare(peer)
 
-    return python_of
+        @asynccontextmanager
+        async def run(*arguments: str | Path) -> AsyncIterator[Process]:
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+            process = await asyncio.create_subprocess_exec(*commands[peer], *arguments, stdin=PIPE, stdout=PIPE, env=environment)
+            try:
+                yield process
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                try:
+                    async with asyncio.timeout(5):
+                        await process.communicate()
+                except TimeoutError:
+                    process.kill()
+                    await process.communicate()
+
+        return run
+
+    return start

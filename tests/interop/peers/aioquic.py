@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -76,6 +76,7 @@ class Stream:
 class Session:
     def __init__(self, connection: "Connection", session_id: int, authority: str, path: str) -> None:
         self.id, self.authority, self.path = session_id, authority, path
+        self.subprotocol = None  # headers are whatever the application writes
         self._connection = connection
         self._capsules = b""
         self.sending = True  # on the CONNECT stream
@@ -239,7 +240,9 @@ class Library:
         server.close()
 
     @asynccontextmanager
-    async def connect(self, url: str) -> AsyncIterator[Session]:
+    async def connect(self, url: str, subprotocols: list[str]) -> AsyncIterator[Session]:
+        if subprotocols:
+            raise common.NotOfferedError
         target = urlsplit(url)
         config = configuration(is_client=True, verify_mode=ssl.CERT_NONE)
         async with quic_connect(target.hostname, target.port, configuration=config, create_protocol=Connection) as connection:
@@ -250,6 +253,9 @@ class Library:
             async with asyncio.timeout(LINGER):  # CONNECTION_CLOSE must not overtake the capsule
                 await asyncio.gather(*(session.wait_closed() for session in connection.sessions.values()))
             connection.close(ErrorCode.H3_NO_ERROR)
+
+    def pool(self, url: str, count: int) -> AbstractAsyncContextManager[list[Session]]:
+        raise common.NotOfferedError
 
 
 if __name__ == "__main__":

@@ -9,7 +9,10 @@ A peer's module adapts its library to `Library` and ends in `run`. It is started
 - ``/echo``: bidirectional streams are echoed chunk by chunk, unidirectional ones on a new one, datagrams as they are;
 - ``/reset``: a bidirectional stream's first chunk is answered with a reset (code 5) and a stop (code 6);
 - ``/close``: a bidirectional stream's first chunk is answered with the session's close (code 7, "bye");
+- ``/drain``: only ours: as ``/echo``, and the first chunk of a stream has the server ask for the session's end (WT_DRAIN_SESSION);
 - ``/reject``: status 404.
+
+Offered the subprotocol "b", a server chooses it.
 
 ``connect URL [CHECK ...]`` prints one JSON object with a result per check: True or what the server did; null where the library has no
 API for it; a string says what went wrong.
@@ -17,6 +20,7 @@ API for it; a string says what went wrong.
 
 import argparse
 import asyncio
+import hashlib
 import json
 import os
 import signal
@@ -28,7 +32,9 @@ from typing import Literal, Protocol
 
 RESET, STOP, CLOSE, REJECT = 5, 6, (7, "bye"), 404
 PAYLOAD = bytes(range(250)) * 400  # 100 000 bytes: many packets, and no power of two
-CHECK_TIMEOUT = 10.0  # seconds
+SUBPROTOCOL = "b"
+TRANSFER = 16 << 20  # bytes
+CHECK_TIMEOUT = 60.0  # seconds: 16 MiB take a library in Python many of them
 
 
 class StreamEnded(Exception):
@@ -51,6 +57,10 @@ class Rejected(Exception):
         self.status = status
 
 
+class NotOfferedError(Exception):
+    """The library has no API for this."""
+
+
 class Stream(Protocol):
     """One stream; a half that it does not have is never called."""
 
@@ -63,6 +73,7 @@ class Stream(Protocol):
 
 class Session(Protocol):
     path: str
+    subprotocol: str | None
 
     async def open_bi(self) -> Stream: ...
     async def open_uni(self) -> Stream: ...
@@ -81,7 +92,9 @@ class Library(Protocol):
         self, certificate: Path, key: Path, handler: Callable[[Session], Awaitable[None]]
     ) -> AbstractAsyncContextManager[int]: ...  # the port
 
-    def connect(self, url: str) -> AbstractAsyncContextManager[Session]: ...  # Rejected
+    def connect(self, url: str, subprotocols: list[str]) -> AbstractAsyncContextManager[Session]: ...  # Rejected, NotOfferedError
+
+    def pool(self, url: str, count: int) -> AbstractAsyncContextManager[list[Session]]: ...  # on one connection; NotOfferedError
 
 
 def saw(what: str, value: object) -> None:
@@ -175,12 +188,12 @@ async def half_open(session: Session) -> Stream:
 
 
 async def bidi(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         return await echoes(session, PAYLOAD)
 
 
 async def uni(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         stream = await session.open_uni()
         await stream.write(PAYLOAD)
         await stream.finish()
@@ -188,7 +201,7 @@ async def uni(library: Library, url: str) -> object:
 
 
 async def datagram(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         for size in (1, 1000):
             await session.send_datagram(b"d" * size)
             if await session.receive_datagram() != b"d" * size:
@@ -197,14 +210,14 @@ async def datagram(library: Library, url: str) -> object:
 
 
 async def reset(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         stream = await half_open(session)
         await stream.reset(RESET)
         return await echoes(session, b"sync")
 
 
 async def stop(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         stream = await half_open(session)
         await stream.stop(STOP)
         await stream.write(b"y")  # a server learns of the stop when it answers this, if not before
@@ -212,14 +225,14 @@ async def stop(library: Library, url: str) -> object:
 
 
 async def close(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/echo") as session:
+    async with library.connect(f"{url}/echo", []) as session:
         await echoes(session, b"sync")
         await session.close(*CLOSE)
         return True
 
 
 async def reset_by_server(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/reset") as session:
+    async with library.connect(f"{url}/reset", []) as session:
         stream = await half_open(session)
         try:
             return f"read {await stream.read()!r}"
@@ -228,7 +241,7 @@ async def reset_by_server(library: Library, url: str) -> object:
 
 
 async def stop_by_server(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/reset") as session:
+    async with library.connect(f"{url}/reset", []) as session:
         stream = await half_open(session)
         try:
             while True:
@@ -239,29 +252,72 @@ async def stop_by_server(library: Library, url: str) -> object:
 
 
 async def close_by_server(library: Library, url: str) -> object:
-    async with library.connect(f"{url}/close") as session:
+    async with library.connect(f"{url}/close", []) as session:
         await half_open(session)
         return await session.wait_closed()
 
 
 async def reject(library: Library, url: str) -> object:
     try:
-        async with library.connect(f"{url}/reject"):
+        async with library.connect(f"{url}/reject", []):
             return "accepted"
     except Rejected as rejected:
         return ["rejected", rejected.status]
 
 
+async def drain(library: Library, url: str) -> object:
+    """A session goes on after the server has asked for its end."""
+    async with library.connect(f"{url}/drain", []) as session:
+        stream = await session.open_bi()
+        await stream.write(b"x")
+        await stream.read()
+        return await echoes(session, b"sync")
+
+
+async def subprotocol(library: Library, url: str) -> object:
+    async with library.connect(f"{url}/echo", ["a", SUBPROTOCOL]) as session:
+        return session.subprotocol
+
+
 async def sessions(library: Library, url: str) -> object:
     """Several sessions, one after the other."""
     for number in range(3):
-        async with library.connect(f"{url}/echo") as session:
+        async with library.connect(f"{url}/echo", []) as session:
             if not await echoes(session, b"%d" % number):
                 return False
     return True
 
 
-CHECKS = (bidi, uni, datagram, reset, stop, close, reset_by_server, stop_by_server, close_by_server, reject, sessions)
+async def pool(library: Library, url: str) -> object:
+    """Several sessions at a time on one connection."""
+    async with library.pool(f"{url}/echo", 3) as pooled:
+        return all([await echoes(session, b"%d" % number) for number, session in enumerate(pooled)])
+
+
+async def transfer(library: Library, url: str) -> object:
+    """16 MiB there and back."""
+    sent, received, size = hashlib.sha256(), hashlib.sha256(), 0
+    async with library.connect(f"{url}/echo", []) as session:
+        stream = await session.open_bi()
+
+        async def send() -> None:
+            for _ in range(TRANSFER // 65536):
+                block = os.urandom(65536)
+                sent.update(block)
+                await stream.write(block)
+                await asyncio.sleep(0)  # a library whose write never waits would keep what it receives
+            await stream.finish()
+
+        sending = asyncio.create_task(send())
+        while chunk := await stream.read():
+            received.update(chunk)
+            size += len(chunk)
+        await sending
+    return size == TRANSFER and sent.digest() == received.digest()
+
+
+CHECKS = (bidi, uni, datagram, reset, stop, close, reset_by_server, stop_by_server, close_by_server, reject)
+CHECKS += (drain, subprotocol, sessions, pool, transfer)
 
 
 async def connect(library: Library, url: str, names: list[str]) -> dict[str, object]:
@@ -272,6 +328,8 @@ async def connect(library: Library, url: str, names: list[str]) -> dict[str, obj
         try:
             async with asyncio.timeout(CHECK_TIMEOUT):
                 results[check.__name__] = await check(library, url)
+        except NotOfferedError:
+            results[check.__name__] = None
         except Exception as error:
             results[check.__name__] = f"{type(error).__name__}: {error}"
     return results

@@ -69,6 +69,15 @@ class Session:
         self._closed = asyncio.get_running_loop().create_future()
         session.events.once(event_type=EventType.SESSION_CLOSED, handler=self._on_closed)
 
+    @property
+    def subprotocol(self) -> str | None:
+        return self._session.wt_protocol
+
+    async def another(self) -> "Session":
+        """One more session on the same connection."""
+        session = await self._session.connection.create_session(authority=self._authority, path=self.path)
+        return Session(session, self._authority)
+
     def _on_closed(self, event: Event) -> None:
         self._closed.set_result((event.data.get("error_code"), event.data.get("reason")))
 
@@ -112,7 +121,8 @@ class Library:
                 await session.reject(status_code=common.REJECT)
                 return
             adapted = Session(session, "")
-            await session.accept()
+            chosen = common.SUBPROTOCOL if common.SUBPROTOCOL in (session.wt_available_protocols or ()) else None
+            await session.accept(wt_protocol=chosen)
             await handler(adapted)
 
         async def accept_sessions(connection: pywebtransport.connection.WebTransportConnection) -> None:
@@ -138,17 +148,22 @@ class Library:
                 await accepting
 
     @asynccontextmanager
-    async def connect(self, url: str) -> AsyncIterator[Session]:
+    async def connect(self, url: str, subprotocols: list[str]) -> AsyncIterator[Session]:
         config = pywebtransport.ClientConfig(verify_mode=ssl.CERT_NONE)
         async with pywebtransport.WebTransportClient(config=config) as client:
             try:
-                session = await client.connect(url=url)
+                session = await client.connect(url=url, wt_available_protocols=subprotocols or None)
             except pywebtransport.ClientError as error:
                 if error.error_code != pywebtransport.ErrorCodes.H3_REQUEST_REJECTED:
                     raise
                 raise common.Rejected(None) from error
             async with session:
                 yield Session(session, urlsplit(url).netloc)
+
+    @asynccontextmanager
+    async def pool(self, url: str, count: int) -> AsyncIterator[list[Session]]:
+        async with self.connect(url, []) as session:
+            yield [session, *[await session.another() for _ in range(count - 1)]]
 
 
 if __name__ == "__main__":

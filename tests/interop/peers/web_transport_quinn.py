@@ -4,7 +4,7 @@ import asyncio
 import base64
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -51,7 +51,7 @@ class Stream:
 
 class Session:
     def __init__(self, session: web_transport.Session, url: str) -> None:
-        self.path = urlsplit(url).path
+        self.path, self.subprotocol = urlsplit(url).path, None
         self._session = session
 
     async def open_bi(self) -> Stream:
@@ -112,7 +112,9 @@ class Library:
                 await accepting
 
     @asynccontextmanager
-    async def connect(self, url: str) -> AsyncIterator[Session]:
+    async def connect(self, url: str, subprotocols: list[str]) -> AsyncIterator[Session]:
+        if subprotocols:
+            raise common.NotOfferedError
         async with web_transport.Client(no_cert_verification=True) as client:
             try:
                 session = await client.connect(url)
@@ -122,6 +124,9 @@ class Library:
                 raise common.Rejected(int(status[1])) from error
             async with session:
                 yield Session(session, url)
+
+    def pool(self, url: str, count: int) -> AbstractAsyncContextManager[list[Session]]:
+        raise common.NotOfferedError
 
 
 if __name__ == "__main__":
