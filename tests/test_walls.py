@@ -23,7 +23,7 @@ TRANSPORT = [
 # Each row may import the rows above it, and the rest of the framework is at the level of the last but one
 FRAMEWORK = [
     ("types", "constants", "exceptions", "utils"),
-    ("events", "config", "serializer"),
+    ("events", "config", "diagnostics", "serializer"),
     "stream",
     "session",
     ("connection", "messaging"),
