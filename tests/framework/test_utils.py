@@ -1,0 +1,43 @@
+"""Certificates for development."""
+
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+import web_transport
+from pywebtransport import CertificateError
+from pywebtransport.utils import certificate_hash, generate_self_signed_cert
+
+
+def test_files_are_pem_and_the_key_is_private(tmp_path):
+    """The certificate and its key fit, and nobody but their owner can read the key, also where another file was before."""
+    (tmp_path / "localhost.key").write_text("open to all")
+    certfile, keyfile = generate_self_signed_cert("localhost", tmp_path)
+    assert (certfile, keyfile) == (str(tmp_path / "localhost.crt"), str(tmp_path / "localhost.key"))
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certfile, keyfile)
+    assert stat.S_IMODE(Path(keyfile).stat().st_mode) == 0o600
+
+
+def test_the_working_directory_is_the_default(tmp_path, monkeypatch):
+    """Without a directory the files are written here; a new directory is made."""
+    monkeypatch.chdir(tmp_path)
+    assert generate_self_signed_cert(hostname="a.test") == ("a.test.crt", "a.test.key")
+    generate_self_signed_cert("a.test", output_dir="certificates")
+    assert (tmp_path / "certificates" / "a.test.key").exists()
+
+
+def test_the_hash_is_that_of_the_first_certificate(tmp_path):
+    """A file's hash is what browsers pin; DER is taken too."""
+    certfile, keyfile = generate_self_signed_cert("localhost", tmp_path)
+    der = ssl.PEM_cert_to_DER_cert(Path(certfile).read_text())
+    assert certificate_hash(certfile) == certificate_hash(der) == web_transport.certificate_hash(der)
+    with pytest.raises(CertificateError, match=r"no certificate in .*localhost\.key"):
+        certificate_hash(keyfile)
+
+
+def test_a_name_that_is_none(tmp_path):
+    """What is neither a name nor an address gets no certificate, and writes no file."""
+    with pytest.raises(CertificateError, match="cannot make a certificate for 'a b'"):
+        generate_self_signed_cert("a b", tmp_path)
+    assert list(tmp_path.iterdir()) == []
