@@ -125,6 +125,37 @@ async def test_several_sessions_of_one_page(meet: Meeting) -> None:
     assert sorted(served.result() for served in serving) == ["bye 0", "bye 1", "bye 2"]
 
 
+async def test_a_draining_server_lets_the_session_go_on(meet: Meeting) -> None:
+    """WT §4.7: the page opens streams as before, and closes when it likes. It would not so after a GOAWAY, so there is none."""
+
+    async def serve(session: Session) -> SessionClosedByPeer:
+        _, before = await session.accept_bi()
+        assert await before.read() == b"before"
+        meet.server.drain()
+        await (await session.open_uni()).finish()
+        send, recv = await session.accept_bi()
+        async with send:
+            await send.write(await recv.read())
+        return await closed_by_page(session)
+
+    answer, closed = await meet(
+        """async (connect) => {
+            const transport = await connect();
+            await send((await transport.createBidirectionalStream()).writable, "before");
+            await receive(await first(transport.incomingUnidirectionalStreams));
+            const {readable, writable} = await transport.createBidirectionalStream();
+            await send(writable, "after");
+            const answer = await receiveText(readable);
+            transport.close({closeCode: 7, reason: "bye"});
+            await transport.closed;
+            return answer;
+        }""",
+        serve,
+    )
+    assert answer == "after"
+    assert (closed.source, closed.code, closed.reason) == ("session", 7, "bye")
+
+
 async def test_page_navigates_away(meet: Meeting, browser: Browser, site: str) -> None:
     """A session ends with its page."""
     if browser.name == "firefox":

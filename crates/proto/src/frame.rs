@@ -1,7 +1,6 @@
 //! HTTP/3 frames (RFC 9114 §7), decoded as they come and bounded in what is kept.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use quinn_proto::{StreamId, VarInt};
 
 use crate::code::H3Code;
 use crate::input::{Input, only_varint};
@@ -168,9 +167,12 @@ pub(crate) fn settings(out: &mut BytesMut, settings: &Settings) {
     frame(SETTINGS, &payload, out);
 }
 
-/// Append a GOAWAY frame
-pub(crate) fn goaway(out: &mut BytesMut, first_refused: StreamId) {
-    let id = VarInt::from(first_refused).into_inner();
+/// Append a server's GOAWAY frame
+///
+/// It names the largest request there can be, as RFC 9114 §5.2 permits: numbers of streams are those of requests too, and with
+/// a smaller one a client could take it that no more streams are wanted. Requests that come too late are refused one by one.
+pub(crate) fn goaway(out: &mut BytesMut) {
+    let id = varint::MAX - 3;
     encode_header(GOAWAY, varint::size(id) as u64, out);
     varint::encode(id, out);
 }
@@ -222,7 +224,7 @@ mod tests {
         data(&mut out, b"hello");
         data(&mut out, b"");
         data(&mut out, b"again");
-        goaway(&mut out, StreamId::from(VarInt::from_u32(0x4000)));
+        goaway(&mut out);
         out.put_slice(&[0x03, 0x01, 0x07]); // CANCEL_PUSH
         out.put_slice(&[0x0d, 0x02, 0x40, 0x05]); // MAX_PUSH_ID
         out.put_slice(&[0x05, 0x03, 0x00, 0xaa, 0xbb]); // PUSH_PROMISE
@@ -240,7 +242,7 @@ mod tests {
             Frame::Headers(Bytes::from_static(b"block")),
             Frame::Data(Bytes::from_static(b"hello")),
             Frame::Data(Bytes::from_static(b"again")),
-            Frame::Goaway(0x4000),
+            Frame::Goaway((1 << 62) - 4),
             Frame::CancelPush(7),
             Frame::MaxPushId(5),
             Frame::PushPromise,

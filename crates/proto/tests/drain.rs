@@ -13,8 +13,12 @@ use webtransport_proto::{Config, ConnectError, ConnectId, Event, Response, Sessi
 
 /// A raw client with a session on a server that would take more
 fn established() -> (Attack, StreamId, SessionId) {
+    established_with(&[(0x33, 1), (0xc671_706a, 1)])
+}
+
+fn established_with(client: &[(u64, u64)]) -> (Attack, StreamId, SessionId) {
     let mut sim = attack(Config { max_sessions_without_flow_control: 8, ..Config::default() });
-    sim.client.send(Dir::Uni, &settings(&CHROMIUM));
+    sim.client.send(Dir::Uni, &settings(client));
     let connect = sim.client.send(Dir::Bi, &connect_request());
     let session = request(&mut sim);
     let now = sim.now;
@@ -92,18 +96,33 @@ fn a_server_that_drains_during_the_handshake_takes_no_session() {
 }
 
 #[test]
-fn goaway_names_the_first_request_that_is_refused() {
+fn goaway_leaves_room_for_streams_and_requests_are_refused_one_by_one() {
     let (mut sim, connect, _) = established();
     sim.run(Duration::from_secs(1));
     goaway_of(&mut sim);
     let now = sim.now;
     sim.server.drain(now);
     let bytes = sim.until("GOAWAY", goaway_of);
-    assert_eq!(bytes, frame(0x07, &varint(4)), "the request on stream 0 was taken");
+    assert_eq!(bytes, frame(0x07, &varint((1 << 62) - 4)), "browsers open no stream from that number on");
     let late = sim.client.send(Dir::Bi, &connect_request());
     costs_stream(&mut sim, late, 0x10b);
     assert!(sim.client.stopped.contains(&(late, 0x10b)));
     assert!(sim.client.read(connect).1.is_ok(), "the session goes on");
+}
+
+#[test]
+fn browsers_get_the_capsule_and_no_goaway() {
+    let (mut sim, connect, _) = established_with(&CHROMIUM);
+    sim.run(Duration::from_secs(1));
+    goaway_of(&mut sim);
+    let _ = sim.client.read(connect);
+    let now = sim.now;
+    sim.server.drain(now);
+    sim.run(Duration::from_secs(1));
+    assert_eq!(goaway_of(&mut sim), None, "it would break the session");
+    assert_eq!(sim.client.read(connect), (vec![0x00, 0x05, 0x80, 0x00, 0x78, 0xae, 0x00], Ok(false)));
+    let late = sim.client.send(Dir::Bi, &connect_request());
+    costs_stream(&mut sim, late, 0x10b);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::code::H3Code;
 use crate::error::ConnectError;
 use crate::event::Event;
 use crate::session::Phase;
+use crate::settings::Dialect;
 use crate::{capsule, frame};
 
 impl Connection {
@@ -20,13 +21,15 @@ impl Connection {
         if self.is_over() || self.goaway.is_some() {
             return;
         }
-        let first_refused = StreamId::new(Side::Client, Dir::Bi, self.requests_seen);
-        self.goaway = Some(first_refused);
+        self.goaway = Some(StreamId::new(Side::Client, Dir::Bi, self.requests_seen));
         self.draining = true;
+        // Browsers speak draft-02. After GOAWAY a page of Chromium can open no stream, and Firefox closes the connection ahead
+        // of the session's close. Each of their sessions has its connection to itself anyway.
+        let is_browser = self.dialect == Some(Dialect::Draft02);
         // The control stream is the first of ours; where it has yet to be opened, GOAWAY follows its SETTINGS
-        if let Some(control) = self.own.first().map(|&(id, _)| id) {
+        if let Some(control) = self.own.first().map(|&(id, _)| id).filter(|_| !is_browser) {
             let mut bytes = BytesMut::new();
-            frame::goaway(&mut bytes, first_refused);
+            frame::goaway(&mut bytes);
             self.own[0].1.push(bytes.freeze());
             self.feed_critical(now, control);
         }

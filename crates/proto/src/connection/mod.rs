@@ -137,7 +137,7 @@ pub(crate) struct Connection {
     had_session: bool,
     /// A GOAWAY was sent or received: every session is draining (WT §4.7)
     draining: bool,
-    /// The first request that the server does not process, as its GOAWAY says (RFC 9114 §5.2)
+    /// The first request that the server does not process: to a client, as GOAWAY says (RFC 9114 §5.2)
     goaway: Option<StreamId>,
     idle_since: Option<Instant>,
     /// A client's connection without sessions stays until then: for a reset to leave before CONNECTION_CLOSE, or for more
@@ -338,8 +338,8 @@ impl Connection {
             if ty == incoming::CONTROL {
                 frame::settings(&mut bytes, &self.local);
                 frame::grease(&mut bytes);
-                if let Some(first_refused) = self.goaway {
-                    frame::goaway(&mut bytes, first_refused);
+                if self.goaway.is_some() {
+                    frame::goaway(&mut bytes);
                 }
             }
             // It fails only on a closed stream

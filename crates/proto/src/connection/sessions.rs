@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use quinn_proto::{StreamId, VarInt};
 
+use super::drain::going_away;
 use super::incoming::Input;
 use super::requests::unavailable;
 use super::{Connection, Timer};
@@ -167,8 +168,11 @@ impl Connection {
                     self.full = true;
                     return;
                 }
-                let text = format!("server reset the CONNECT stream with {code}");
-                self.connect_failed(id, connect, ConnectError::Failed(text), H3Code::REQUEST_CANCELLED);
+                let error = match code {
+                    H3Code::REQUEST_REJECTED if self.goaway.is_some() => going_away(),
+                    code => ConnectError::Failed(format!("server reset the CONNECT stream with {code}")),
+                };
+                self.connect_failed(id, connect, error, H3Code::REQUEST_CANCELLED);
             }
             _ if session.is_requested() => self.client_gave_up(id),
             _ => self.peer_ended(now, id, reset(code)),
