@@ -12,7 +12,7 @@ NAMES = """
     Server SessionRequest Client Session SendStream RecvStream SendGroup generate_self_signed certificate_hash
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
-    SendStreamStats RecvStreamStats SessionStats DatagramStats Datagrams
+    SendStreamStats RecvStreamStats SessionStats DatagramStats EndpointStats Datagrams
     StreamIncompleteReadError DatagramError DatagramTooLargeError DatagramNotSupportedError
 """.split()
 

@@ -37,7 +37,7 @@ from .headers import Headers
 from .http import HttpRequest, HttpResponse
 from .server import Server, SessionRequest
 from .session import Session
-from .stats import DatagramStats, RecvStreamStats, SendStreamStats, SessionStats
+from .stats import DatagramStats, EndpointStats, RecvStreamStats, SendStreamStats, SessionStats
 from .streams import RecvStream, SendGroup, SendStream
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "DatagramStats",
     "DatagramTooLargeError",
     "Datagrams",
+    "EndpointStats",
     "Headers",
     "HttpRequest",
     "HttpResponse",

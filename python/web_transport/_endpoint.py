@@ -5,6 +5,7 @@ from typing import Literal, Self, TypeAlias
 
 from . import _web_transport as _native
 from ._bridge import Home, tokens
+from .stats import EndpointStats
 
 CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
 Dialect: TypeAlias = Literal["draft-02", "draft-07", "draft-14", "draft-16"]
@@ -47,6 +48,10 @@ class Endpoint:
         bridge = self._home.enter()
         while not self._native.gone(self._token + _GONE):
             await bridge.woken(self._token + _GONE)
+
+    def stats(self) -> EndpointStats:
+        """What the endpoint keeps now, and what it has done so far; also after its end."""
+        return EndpointStats(**self._native.stats())
 
     async def __aenter__(self) -> Self:
         return self

@@ -77,6 +77,7 @@ class Endpoint:
     def drain(self) -> None: ...  # idempotent
     def drained(self, token: int) -> bool | None: ...  # True: the last session has gone after drain()
     def close(self, code: int, reason: bytes) -> None: ...  # idempotent; ValueError for a code >= 2**62
+    def stats(self) -> dict[str, int]: ...  # the fields of EndpointStats
     def gone(self, token: int) -> bool | None: ...  # True: every connection has ended, the socket is closed
 
 @final

@@ -120,3 +120,47 @@ class SessionStats:
 
     datagrams: DatagramStats
     """What became of the session's datagrams; its own also where it shares the connection."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointStats:
+    """What a server or a client keeps now, and what it has done since it was made; after its end, what it had done by then."""
+
+    connections: int
+    """Connections that have not ended, those in their handshake included."""
+
+    sessions: int
+    """Sessions that are not over and gone, those that are only requested included."""
+
+    streams: int
+    """Streams of which at least one half has not ended."""
+
+    connecting: int
+    """Attempts of a client to connect that have neither succeeded nor failed."""
+
+    connections_established: int
+    """Handshakes that succeeded."""
+
+    connections_refused: int
+    """Clients that a server refused before their handshake, for lack of room or because it was draining or closed."""
+
+    handshakes_failed: int
+    """Handshakes that began and came to nothing: certificates, time-outs, connections closed meanwhile."""
+
+    sessions_accepted: int
+    """Requests for sessions that were answered with a 2xx: a client's by the servers, a server's by `SessionRequest.accept`."""
+
+    sessions_rejected: int
+    """Requests for sessions that were refused; a server's also where the application never saw them: limits, origins."""
+
+    packets_sent: int
+    """UDP payloads sent."""
+
+    bytes_sent: int
+    """Bytes of those."""
+
+    packets_received: int
+    """UDP payloads that came, from whomever."""
+
+    bytes_received: int
+    """Bytes of those."""

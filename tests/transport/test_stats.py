@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 
 import pytest
-from web_transport import DatagramStats
+from web_transport import ConnectError, DatagramStats, SessionRejected
 
 
 async def test_stream_bytes(pair):
@@ -103,3 +103,45 @@ async def test_session_figures_after_the_end(pair):
     assert pair.client.stats().smoothed_rtt > 0
     assert pair.server.stats().datagrams.received == 1
     assert pair.server.stats().bytes_received > 1000
+
+
+async def test_endpoint_counts(make_client, make_server, connect):
+    """What there is now, and what there has been, on both sides."""
+    client, server = make_client(), make_server()
+    assert set(dataclasses.astuple(client.stats())) == {0}
+    pair = await connect(client, server)
+    stream = await pair.uni()  # dropped, it would end
+    for endpoint in (client, server):
+        await until(lambda endpoint=endpoint: endpoint.stats().streams == 1)
+        stats = endpoint.stats()
+        assert (stats.connections, stats.sessions, stats.connecting) == (1, 1, 0)
+        assert (stats.connections_established, stats.connections_refused, stats.handshakes_failed) == (1, 0, 0)
+        assert (stats.sessions_accepted, stats.sessions_rejected) == (1, 0)
+        assert stats.packets_sent > 2
+        assert stats.bytes_received > 1200
+    del stream
+
+    connecting = asyncio.create_task(client.connect(f"https://127.0.0.1:{server.local_addr[1]}/"))
+    request = await server.accept()
+    assert client.stats().connecting == 1
+    await request.reject(403)
+    with pytest.raises(SessionRejected):
+        await connecting
+    await until(lambda: client.stats().sessions_rejected == server.stats().sessions_rejected == 1)
+
+    async with server, client:
+        pass
+    for endpoint in (client, server):
+        stats = endpoint.stats()
+        assert (stats.connections, stats.sessions, stats.streams, stats.connecting) == (0, 0, 0, 0)
+        assert (stats.connections_established, stats.sessions_accepted, stats.sessions_rejected) == (2, 1, 1)
+
+
+async def test_failed_handshakes_are_counted(make_client, make_server):
+    """A client that trusts another certificate establishes nothing."""
+    client, server = make_client(server_certificate_hashes=[bytes(32)]), make_server()
+    with pytest.raises(ConnectError):
+        await client.connect(f"https://127.0.0.1:{server.local_addr[1]}/")
+    await until(lambda: client.stats().handshakes_failed == 1)
+    await until(lambda: server.stats().handshakes_failed == 1)
+    assert client.stats().connections_established == server.stats().sessions_accepted == 0

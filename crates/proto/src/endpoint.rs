@@ -18,7 +18,7 @@ use crate::error::{ConfigError, ConnectError, DatagramError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
 use crate::pool::{Key, Pool};
 use crate::request::Response;
-use crate::stats::ConnectionStats;
+use crate::stats::{ConnectionStats, EndpointStats};
 use crate::stream::Read;
 use crate::tls::{self, ClientTls, ServerTls};
 
@@ -49,6 +49,7 @@ pub struct Endpoint {
     /// Clients' connections whose handshake has neither succeeded nor failed
     handshaking: usize,
     closed: bool,
+    totals: EndpointStats,
 }
 
 /// quinn's handles are indices that it uses again; so are ours, told apart by a generation
@@ -112,6 +113,7 @@ impl Endpoint {
             draining: false,
             handshaking: 0,
             closed: false,
+            totals: EndpointStats::default(),
         })
     }
 
@@ -135,6 +137,8 @@ impl Endpoint {
         ecn: Option<EcnCodepoint>,
         data: BytesMut,
     ) {
+        self.totals.packets_received += 1;
+        self.totals.bytes_received += data.len() as u64;
         let mut buf = Vec::new();
         match self.quic.handle(now, remote, local_ip, ecn, data, &mut buf) {
             None => {}
@@ -159,6 +163,7 @@ impl Endpoint {
         let config = &self.config;
         let full = self.live >= config.max_connections || self.handshaking >= config.max_pending_handshakes;
         if self.closed || self.draining || full {
+            self.totals.connections_refused += 1;
             return Some(self.quic.refuse(incoming, buf));
         }
         if !incoming.remote_address_validated() && config.wants_retry(self.handshaking) {
@@ -172,7 +177,10 @@ impl Endpoint {
                 self.drive(now, index);
                 None
             }
-            Err(error) => error.response,
+            Err(error) => {
+                self.totals.handshakes_failed += 1;
+                error.response
+            }
         }
     }
 
@@ -212,6 +220,13 @@ impl Endpoint {
 
     /// What to send next: up to `max_segments` datagrams of one size to one address, appended to `buf`
     pub fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
+        let transmit = self.next_transmit(now, max_segments, buf)?;
+        self.totals.packets_sent += transmit.segment_size.map_or(1, |segment| transmit.size.div_ceil(segment)) as u64;
+        self.totals.bytes_sent += transmit.size as u64;
+        Some(transmit)
+    }
+
+    fn next_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
         if let Some((transmit, bytes)) = self.responses.pop_front() {
             buf.extend_from_slice(&bytes);
             return Some(transmit);
@@ -309,7 +324,11 @@ impl Endpoint {
 
     /// Answer `SessionRequested` with a 2xx; false if the client has gone
     pub fn accept_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
-        self.with(now, session.connection, |connection| connection.accept_session(now, session.stream, response)).unwrap_or(false)
+        let accepted = self
+            .with(now, session.connection, |connection| connection.accept_session(now, session.stream, response))
+            .unwrap_or(false);
+        self.totals.sessions_accepted += u64::from(accepted);
+        accepted
     }
 
     /// Answer `SessionRequested` with a refusal; false if the client has gone
@@ -391,6 +410,12 @@ impl Endpoint {
     #[must_use]
     pub fn export_keying_material(&self, session: SessionId, label: &[u8], context: &[u8], length: usize) -> Option<Vec<u8>> {
         self.connection(session.connection)?.export_keying_material(session.stream, label, context, length)
+    }
+
+    /// What the endpoint has done since it was made
+    #[must_use]
+    pub fn totals(&self) -> EndpointStats {
+        self.totals
     }
 
     // ---- the application: streams ----
@@ -539,7 +564,18 @@ impl Endpoint {
             slot.handshaking = false;
             self.handshaking -= 1;
         }
+        match connection.handshake_result() {
+            Some(true) => self.totals.connections_established += 1,
+            Some(false) => self.totals.handshakes_failed += 1,
+            None => {}
+        }
+        self.totals.sessions_rejected += connection.take_rejected();
         for event in connection.events.drain(..) {
+            match event {
+                Event::SessionEstablished { .. } => self.totals.sessions_accepted += 1,
+                Event::ConnectFailed { error: ConnectError::Rejected(_), .. } => self.totals.sessions_rejected += 1,
+                _ => {}
+            }
             self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
             self.events.push_back(event);
         }

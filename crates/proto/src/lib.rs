@@ -44,6 +44,6 @@ pub use origin::AllowedOrigins;
 pub use quinn_proto::{EcnCodepoint, Transmit};
 pub use request::{Field, HttpRequest, Request, Response};
 pub use settings::{Dialect, Dialects};
-pub use stats::ConnectionStats;
+pub use stats::{ConnectionStats, EndpointStats};
 pub use stream::Read;
 pub use subprotocol::check_offer;

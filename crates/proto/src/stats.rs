@@ -47,3 +47,26 @@ impl ConnectionStats {
         u64::try_from(u128::from(self.congestion_window) * 8 * 1_000_000_000 / nanos).ok()
     }
 }
+
+/// What an endpoint has done since it was made
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct EndpointStats {
+    /// Handshakes that succeeded
+    pub connections_established: u64,
+    /// Clients that were told to go away before a handshake, for lack of room or time
+    pub connections_refused: u64,
+    /// Handshakes that began and came to nothing
+    pub handshakes_failed: u64,
+    /// Requests for sessions that were answered with a 2xx: by us, or to us
+    pub sessions_accepted: u64,
+    /// Requests for sessions that were refused: by us, whether or not the application had seen them, or to us
+    pub sessions_rejected: u64,
+    /// UDP payloads that were sent
+    pub packets_sent: u64,
+    /// Bytes of UDP payloads that were sent
+    pub bytes_sent: u64,
+    /// UDP payloads that came, from whomever
+    pub packets_received: u64,
+    /// Bytes of UDP payloads that came
+    pub bytes_received: u64,
+}

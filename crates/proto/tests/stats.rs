@@ -5,7 +5,7 @@ mod sim;
 use std::time::Duration;
 
 use sim::{Net, Pair, Side};
-use webtransport_proto::{Config, CongestionControl, ConnectionStats, Dir, Read, SessionId};
+use webtransport_proto::{Config, CongestionControl, ConnectionStats, Dir, Event, Read, Response, SessionId};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -94,4 +94,34 @@ fn figures_stay_until_quic_forgets_the_connection() {
     assert!(stats(&mut pair, Side::Client, client).payload_sent >= 1000);
     pair.sim.run(Duration::from_secs(60));
     assert_eq!(pair.sim.client.stats(client), None);
+}
+
+#[test]
+fn an_endpoint_counts_what_came_of_connections_and_requests() {
+    let server = Config { max_connections: 1, ..Config::default() };
+    let mut pair = Pair::with(Net::default(), Config::default(), server);
+    let connect = pair.ask("/refused");
+    let requested = |event: &Event| match event {
+        Event::SessionRequested { session, .. } => Some(*session),
+        _ => None,
+    };
+    let session = pair.event(Side::Server, "request", requested);
+    let now = pair.now();
+    assert!(pair.sim.server.reject_session(now, session, &Response::new(404)));
+    let failed = |event: &Event| matches!(event, Event::ConnectFailed { connect: id, .. } if *id == connect).then_some(());
+    pair.event(Side::Client, "refusal", failed);
+    pair.sim.run(Duration::from_secs(1)); // that connection goes
+    pair.connect();
+    let connect = pair.ask("/one too many");
+    let failed = |event: &Event| matches!(event, Event::ConnectFailed { connect: id, .. } if *id == connect).then_some(());
+    pair.event(Side::Client, "refused connection", failed);
+    let (client, server) = (pair.sim.client.totals(), pair.sim.server.totals());
+    assert_eq!((server.connections_established, server.connections_refused, server.handshakes_failed), (2, 1, 0));
+    assert_eq!((client.connections_established, client.connections_refused, client.handshakes_failed), (2, 0, 1));
+    assert_eq!((server.sessions_accepted, server.sessions_rejected), (1, 1));
+    assert_eq!((client.sessions_accepted, client.sessions_rejected), (1, 1));
+    pair.sim.run(Duration::from_secs(60));
+    let (client, server) = (pair.sim.client.totals(), pair.sim.server.totals());
+    assert_eq!((client.packets_sent, client.bytes_sent), (server.packets_received, server.bytes_received));
+    assert_eq!((server.packets_sent, server.bytes_sent), (client.packets_received, client.bytes_received));
 }

@@ -9,7 +9,7 @@ use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
 use crate::http::{HttpRequests, Target};
 use crate::mailbox::Mailbox;
 use crate::session::{Connecting, Request};
-use crate::{errors, options};
+use crate::{errors, options, stats};
 
 /// A socket, its reactor thread and all connections on it. Dropping it closes it with code 0.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -100,6 +100,11 @@ impl Endpoint {
     /// True: the last session has gone after `drain`
     fn drained(&self, token: u64) -> Option<bool> {
         self.0.is_drained(token).then_some(true)
+    }
+
+    /// What it keeps now and has done so far, by name
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        stats::endpoint(py, self.0.counts(), &self.0.totals())
     }
 
     /// Close every connection

@@ -2,8 +2,8 @@
 
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict as _, PyDict};
-use webtransport_reactor::DatagramCounts;
-use webtransport_reactor::proto::ConnectionStats;
+use webtransport_reactor::proto::{ConnectionStats, EndpointStats};
+use webtransport_reactor::{Counts, DatagramCounts};
 
 pub(crate) fn connection<'py>(py: Python<'py>, stats: &ConnectionStats) -> PyResult<Bound<'py, PyDict>> {
     let counts = [
@@ -42,4 +42,24 @@ pub(crate) fn datagrams<'py>(
         ("expired_incoming", incoming.expired),
     ];
     counts.into_py_dict(py)
+}
+
+pub(crate) fn endpoint<'py>(py: Python<'py>, now: Counts, totals: &EndpointStats) -> PyResult<Bound<'py, PyDict>> {
+    let dict =
+        [("connections", now.connections), ("sessions", now.sessions), ("streams", now.streams), ("connecting", now.connecting)]
+            .into_py_dict(py)?;
+    for (name, total) in [
+        ("connections_established", totals.connections_established),
+        ("connections_refused", totals.connections_refused),
+        ("handshakes_failed", totals.handshakes_failed),
+        ("sessions_accepted", totals.sessions_accepted),
+        ("sessions_rejected", totals.sessions_rejected),
+        ("packets_sent", totals.packets_sent),
+        ("bytes_sent", totals.bytes_sent),
+        ("packets_received", totals.packets_received),
+        ("bytes_received", totals.bytes_received),
+    ] {
+        dict.set_item(name, total)?;
+    }
+    Ok(dict)
 }

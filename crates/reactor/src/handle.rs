@@ -11,7 +11,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::{io, mem, thread};
 
 use webtransport_proto::tls::{ClientTls, ServerTls};
-use webtransport_proto::{Config, ConfigError, ConnectError, ConnectId, ConnectionStats, Endpoint, SessionError, Target};
+use webtransport_proto::{
+    Config, ConfigError, ConnectError, ConnectId, ConnectionStats, Endpoint, EndpointStats, SessionError, Target,
+};
 
 pub use self::session::{RequestHandle, SessionHandle};
 pub use self::stream::{RecvHandle, SendHandle};
@@ -122,7 +124,17 @@ impl EndpointHandle {
     /// How many of each the reactor keeps; a closed endpoint that has ended keeps none
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.shared.counts()
+        self.published().0
+    }
+
+    /// What the endpoint has done since it was made, also after its end
+    #[must_use]
+    pub fn totals(&self) -> EndpointStats {
+        self.published().1
+    }
+
+    fn published(&self) -> (Counts, EndpointStats) {
+        if self.is_forked() { Default::default() } else { self.shared.published() }
     }
 
     /// Use this certificate for connections to come

@@ -410,12 +410,13 @@ impl Reactor {
         if self.draining && self.sessions.is_empty() {
             self.shared.set_drained(&mut self.woken);
         }
-        self.shared.publish(Counts {
+        let counts = Counts {
             connections: self.proto.connections(),
             sessions: self.sessions.len(),
             streams: self.streams.len(),
             connecting: self.connecting.len(),
-        });
+        };
+        self.shared.publish(counts, self.proto.totals());
     }
 }
 
@@ -442,7 +443,7 @@ impl Drop for Reactor {
             session.end(lost(), &mut self.woken);
             session.set_gone(&mut self.woken);
         }
-        self.shared.publish(Counts::default());
+        self.shared.publish(Counts::default(), self.proto.totals());
         self.shared.post(&mut self.woken);
     }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use webtransport_proto::{
-    ConnectError, ConnectId, ConnectionStats, Dialect, Dir, Request, Response, SessionError, SessionId, StreamId,
+    ConnectError, ConnectId, ConnectionStats, Dialect, Dir, EndpointStats, Request, Response, SessionError, SessionId, StreamId,
 };
 
 use crate::command::{Command, Inbox};
@@ -42,7 +42,7 @@ pub(crate) struct Endpoint {
     closed: AtomicBool,
     mailbox: Mutex<Option<Arc<Mailbox>>>,
     state: Mutex<EndpointState>,
-    counts: [AtomicUsize; 4],
+    published: Mutex<(Counts, EndpointStats)>,
     pub(crate) http: http::Queue,
 }
 
@@ -69,7 +69,7 @@ impl Endpoint {
             closed: AtomicBool::new(false),
             mailbox: Mutex::default(),
             state: Mutex::default(),
-            counts: Default::default(),
+            published: Mutex::default(),
             http: http::Queue::default(),
         }
     }
@@ -182,16 +182,12 @@ impl Endpoint {
         self.post(&mut woken);
     }
 
-    pub(crate) fn publish(&self, counts: Counts) {
-        let counts = [counts.connections, counts.sessions, counts.streams, counts.connecting];
-        for (published, count) in self.counts.iter().zip(counts) {
-            published.store(count, Ordering::Relaxed);
-        }
+    pub(crate) fn publish(&self, counts: Counts, totals: EndpointStats) {
+        *lock(&self.published) = (counts, totals);
     }
 
-    pub(crate) fn counts(&self) -> Counts {
-        let [connections, sessions, streams, connecting] = [0, 1, 2, 3].map(|i| self.counts[i].load(Ordering::Relaxed));
-        Counts { connections, sessions, streams, connecting }
+    pub(crate) fn published(&self) -> (Counts, EndpointStats) {
+        *lock(&self.published)
     }
 }
 

@@ -11,6 +11,12 @@ pub(super) struct Measured {
     pub(super) payload_sent: u64,
     /// The last packets that were sent carry ECN
     pub(super) ecn: bool,
+    /// The handshake succeeded
+    pub(super) connected: bool,
+    /// What came of the handshake has been told
+    pub(super) connected_told: bool,
+    /// Requests for sessions that were refused, since the endpoint last asked
+    pub(super) rejected: u64,
     acknowledged: u64,
     /// Of the path to `remote`
     meter: Arc<Meter>,
@@ -20,7 +26,16 @@ pub(super) struct Measured {
 impl Measured {
     pub(super) fn new(quic: &quinn_proto::Connection) -> Self {
         let meter = congestion::meter(quic.congestion_state()).unwrap_or_default();
-        Self { payload_sent: 0, ecn: false, acknowledged: 0, meter, remote: quic.remote_address() }
+        Self {
+            payload_sent: 0,
+            ecn: false,
+            connected: false,
+            connected_told: false,
+            rejected: 0,
+            acknowledged: 0,
+            meter,
+            remote: quic.remote_address(),
+        }
     }
 
     pub(super) fn stats(&mut self, quic: &quinn_proto::Connection) -> ConnectionStats {

@@ -214,6 +214,7 @@ impl Connection {
         self.open_own_streams(now);
         self.fit_send_window();
         while let Some(event) = self.quic.poll() {
+            self.measured.connected |= matches!(event, quinn_proto::Event::Connected);
             match event {
                 quinn_proto::Event::ConnectionLost { reason } => self.lost(&reason),
                 _ if self.is_over() => {}
@@ -323,6 +324,19 @@ impl Connection {
     /// What it has done, and how its path is
     pub(crate) fn stats(&mut self) -> ConnectionStats {
         self.measured.stats(&self.quic)
+    }
+
+    /// Whether the handshake succeeded: told once, when it is over
+    pub(crate) fn handshake_result(&mut self) -> Option<bool> {
+        if self.quic.is_handshaking() || std::mem::replace(&mut self.measured.connected_told, true) {
+            return None;
+        }
+        Some(self.measured.connected)
+    }
+
+    /// How many requests for sessions were refused since this was last asked
+    pub(crate) fn take_rejected(&mut self) -> u64 {
+        std::mem::take(&mut self.measured.rejected)
     }
 
     // ---- HTTP/3's own streams ----

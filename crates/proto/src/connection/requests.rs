@@ -164,6 +164,7 @@ impl Connection {
             Ok(dialect) => dialect,
             Err(lacking) => {
                 tracing::debug!(connection = ?self.id, lacking, "request refused");
+                self.measured.rejected += 1;
                 return self.abort_session(id, H3Code::MESSAGE_ERROR); // WT §3.1
             }
         };
@@ -173,6 +174,7 @@ impl Connection {
         }
         let taken = self.sessions.values().filter(|session| session.is_open() || session.phase == Phase::Requested).count();
         if taken >= self.session_limit() {
+            self.measured.rejected += 1;
             return self.abort_session(id, H3Code::REQUEST_REJECTED); // WT §5.1
         }
         if let Some(Phase::Queued(request)) = self.sessions.get(&id).map(|session| &session.phase)
@@ -231,6 +233,7 @@ impl Connection {
     pub(super) fn answer(&mut self, now: Instant, id: StreamId, response: &Response) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let is_head = session.phase == Phase::Http { is_head: true };
+        self.measured.rejected += u64::from(matches!(session.phase, Phase::Queued(_) | Phase::Requested));
         session.phase = Phase::Closed;
         session.recv_done = true;
         session.gone = true;
