@@ -3,6 +3,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 LOCKED := $(if $(CI),--locked)
+FUZZ_SECONDS ?= 60
 QUICKSTARTS := ../shared/quickstarts/run
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
 WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
@@ -49,8 +50,13 @@ bench: $(VENV)/.wheel ## echo over loopback: the floor with no Python, then thro
 interop: $(VENV)/.wheel | go ## build the other implementations, test against all of them, and write docs/interop.md
 	$(PYTHON) -m pytest tests/interop -m 'not soak' --interop-page docs/interop.md
 
-fuzz: ## (nothing yet) fuzz the codecs and the endpoint
-	@echo "make fuzz: there are no fuzz targets yet"
+fuzz: toolchain ## look for input that breaks a decoder, the endpoint or a session: FUZZ_SECONDS (60) for each target
+	command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+	for target in $$(cargo fuzz list); do \
+	    mkdir -p fuzz/corpus/$$target && \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run $$target fuzz/corpus/$$target fuzz/seeds/$$target -- \
+	        -max_total_time=$(FUZZ_SECONDS) -max_len=600 -len_control=0 -timeout=30 || exit 1; \
+	done
 
 docs: ## (nothing yet) build the documentation
 	@echo "make docs: nothing to build yet, the pages in docs/ read as they are"

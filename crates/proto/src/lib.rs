@@ -24,6 +24,8 @@ mod input;
 mod origin;
 mod pending;
 mod pool;
+#[cfg(any(test, fuzzing))]
+pub mod properties;
 mod qpack;
 mod request;
 mod scheduler;

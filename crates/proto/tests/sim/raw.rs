@@ -144,6 +144,11 @@ impl Raw {
         self.accepted.iter().copied().filter(|id| id.dir() == dir).collect()
     }
 
+    /// Streams that the peer opened since the last time
+    pub fn take_accepted(&mut self) -> Vec<StreamId> {
+        std::mem::take(&mut self.accepted)
+    }
+
     /// What is there to read now, and how the stream ended: `Ok(true)` by FIN, `Err(code)` by reset
     pub fn read(&mut self, id: StreamId) -> (Vec<u8>, Result<bool, u64>) {
         let mut data = Vec::new();
