@@ -48,7 +48,7 @@ def test_signatures_are_those_of_the_contract():
         "Client": f"*, server_certificate_hashes=None, no_cert_verification=False, {options}",
         "Server.close": "self, code=0, reason=''",
         "Client.close": "self, code=0, reason=''",
-        "Client.connect": "self, url, *, headers=(), subprotocols=(), require_subprotocol=False, timeout=None",
+        "Client.connect": "self, url, *, headers=(), subprotocols=(), require_subprotocol=False, timeout=None, pool=False",
         "Server.reload_certificates": "self, certificate_chain, private_key",
         "SessionRequest.accept": "self, *, status_code=200, subprotocol=None, headers=()",
         "SessionRequest.reject": "self, status_code=404, *, headers=(), body=b''",

@@ -93,6 +93,7 @@ class Target:
         subprotocols: Sequence[str],
         *,
         require_subprotocol: bool,
+        pool: bool,
     ) -> Target: ...  # ValueError: a header or a subprotocol cannot be sent
 
 @final

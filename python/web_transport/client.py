@@ -89,8 +89,9 @@ class Client(Endpoint):
         subprotocols: Sequence[str] = (),
         require_subprotocol: bool = False,
         timeout: float | None = None,
+        pool: bool = False,
     ) -> Session:
-        """Open a session, on a connection of its own.
+        """Open a session, on a connection of its own unless it may share one.
 
         Every address of the host is tried, IPv6 and IPv4 by turns, the best first; the next joins in when one has failed or
         taken 250 ms. Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
@@ -103,6 +104,10 @@ class Client(Endpoint):
             require_subprotocol: Whether it is a failure if the server picks none.
             timeout: Seconds for all of it; None leaves it to the idle time-out of QUIC, which a server that never answers, but
                 acknowledges, does not run into.
+            pool: Whether to share a connection of this client with other sessions that may, to the same address and name: they are
+                established without a handshake, and share congestion control and fate. Where the server takes no more sessions
+                on a connection, or only one, this one gets another. A connection without sessions is kept for a second.
+                Source: WT §5.
         Raises:
             ValueError: *url* is not such a URL, or a field or a subprotocol cannot be sent.
             SessionRejected: The server answered with a status that is not 2xx.
@@ -112,7 +117,7 @@ class Client(Endpoint):
         if timeout is not None and not timeout >= 0:
             raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
         target = _parse(url)
-        native = _native.Target(*target.names, encoded(headers), list(subprotocols), require_subprotocol=require_subprotocol)
+        native = _native.Target(*target.names, encoded(headers), list(subprotocols), require_subprotocol=require_subprotocol, pool=pool)
         race: Race | None = None
         limit = time_limit(timeout)
         try:

@@ -45,12 +45,13 @@ pub(crate) struct Target {
     headers: Vec<Field>,
     subprotocols: Vec<String>,
     require_subprotocol: bool,
+    pool: bool,
 }
 
 #[pymethods]
 impl Target {
     #[new]
-    #[pyo3(signature = (server_name, authority, path, headers, subprotocols, *, require_subprotocol))]
+    #[pyo3(signature = (server_name, authority, path, headers, subprotocols, *, require_subprotocol, pool))]
     fn new(
         server_name: String,
         authority: String,
@@ -58,12 +59,13 @@ impl Target {
         headers: Headers,
         subprotocols: Vec<String>,
         require_subprotocol: bool,
+        pool: bool,
     ) -> PyResult<Self> {
         check_offer(&subprotocols).map_err(errors::config)?;
         if require_subprotocol && subprotocols.is_empty() {
             return Err(PyValueError::new_err("a subprotocol is required, but none is offered"));
         }
-        Ok(Self { server_name, authority, path, headers: fields(headers)?, subprotocols, require_subprotocol })
+        Ok(Self { server_name, authority, path, headers: fields(headers)?, subprotocols, require_subprotocol, pool })
     }
 }
 
@@ -76,7 +78,7 @@ impl Target {
             path: self.path.clone(),
             headers: self.headers.clone(),
             subprotocols: self.subprotocols.clone(),
-            pool: false,
+            pool: self.pool,
             require_subprotocol: self.require_subprotocol,
         }
     }
