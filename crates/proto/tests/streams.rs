@@ -243,3 +243,18 @@ fn a_reset_after_finish_never_looks_like_the_end() {
     let (data, end) = pair.read(Side::Server, there);
     assert_eq!((data.len() < 50_000, end), (true, Read::Reset(Some(7))));
 }
+
+#[test]
+fn sixteen_mebibytes_arrive_although_a_fifth_is_lost() {
+    let mut pair = Pair::new(Net { loss: 200, latency: Duration::from_millis(2), ..Net::default() });
+    let (client, server) = pair.connect();
+    let data = noise(16 << 20);
+    for (side, other, session) in [(Side::Client, Side::Server, client), (Side::Server, Side::Client, server)] {
+        let stream = pair.open(side, session, Dir::Uni);
+        pair.write(side, stream, &data);
+        pair.finish(side, stream);
+        let accepted = pair.accept(other);
+        let (read, end) = pair.read(other, accepted);
+        assert_eq!((read == data, end), (true, Read::Finished));
+    }
+}
