@@ -1,11 +1,11 @@
-"""A peer that dies without a word is noticed by its silence."""
+"""A peer that dies is noticed: by its silence, or by the stateless reset of whoever came after it."""
 
 import asyncio
 import contextlib
 import sys
 
 import pytest
-from web_transport import SessionTimeout
+from web_transport import SessionClosedByPeer, SessionTimeout
 
 SERVER = """
 import asyncio, sys
@@ -85,3 +85,22 @@ async def test_a_killed_client_is_a_timeout(make_server):
             await kill(client)
             with pytest.raises(SessionTimeout):
                 await session.receive_datagram()
+
+
+async def test_a_restarted_server_resets_what_it_does_not_know(make_client, files):
+    """The new process answers with a stateless reset (RFC 9000 §10.3), long before the idle time-out."""
+    client = make_client(max_idle_timeout=None)
+    async with process(SERVER, 0, *files) as server:
+        port = int(await server.stdout.readline())
+        session = await client.connect(f"https://127.0.0.1:{port}/")
+        waiting = asyncio.create_task(session.accept_bi())
+        await kill(server)
+    async with process(SERVER, port, *files) as server:
+        assert int(await server.stdout.readline()) == port
+        send = await session.open_uni()
+        await send.write(bytes(100))  # a reset is shorter than what it answers, and long enough to look like a packet
+        with pytest.raises(SessionClosedByPeer) as raised:
+            await waiting
+        assert (raised.value.source, raised.value.code, raised.value.reason) == ("connection-reset", None, "")
+        async with await client.connect(f"https://127.0.0.1:{port}/"):
+            pass  # the same socket serves on
