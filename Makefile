@@ -13,7 +13,7 @@ export PYO3_PYTHON := $(abspath $(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build check test soak demo bench interop fuzz docs clean toolchain go browsers
+.PHONY: help build check test soak pythons demo bench interop fuzz docs clean toolchain go browsers
 
 help: ## print this
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -35,10 +35,13 @@ test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds'
 	    '$(PYTHON) -m pytest' \
 	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON) seed000,echo "no quick starts: there is no $(QUICKSTARTS)")'
 
-soak: $(VENV)/.wheel ## the tests that take minutes: leaks, scenarios by seed, every interleaving of two threads on a pipe
+soak: $(VENV)/.wheel pythons ## the tests that take minutes: every Python, leaks, scenarios by seed, every interleaving of two threads on a pipe
 	$(PYTHON) -m pytest -m soak
 	SCENARIOS=100000 cargo test $(LOCKED) --release -p webtransport-proto --test scenarios
 	RUSTFLAGS='--cfg loom' cargo test $(LOCKED) --release -p webtransport-reactor --test pipe_loom --target-dir target/loom
+
+pythons: $(VENV)/.wheel ## tests/transport under every CPython from 3.11 on that is found
+	$(PYTHON) tools/every_python.py build/wheel/*.whl
 
 demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox
 	$(PYTHON) examples/demo.py
@@ -62,7 +65,7 @@ docs: ## (nothing yet) build the documentation
 	@echo "make docs: nothing to build yet, the pages in docs/ read as they are"
 
 clean: ## delete what was built and installed here
-	rm -rf $(VENV) .venv-peers target build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-* target build dist .mypy_cache .pytest_cache .ruff_cache
 
 toolchain:
 	@tools/apt_install cc:build-essential
