@@ -257,15 +257,24 @@ LOUD = {
 }
 
 UNTOWARD = re.compile(r"panicked|abort|fatal python error|never (retrieved|awaited)|destroyed but|segmentation", re.IGNORECASE)
-TIMES = pytest.mark.parametrize("times", [2, pytest.param(50, marks=pytest.mark.soak)])
+TIMES = pytest.mark.parametrize(
+    ("loop", "times"),
+    [
+        ("asyncio", 2),
+        pytest.param("asyncio", 50, marks=pytest.mark.soak),
+        pytest.param("uvloop", 50, marks=pytest.mark.soak),
+    ],
+)
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="fork and signals")
 
 
-def ends(script, times, *options):
+def ends(script, times, loop="asyncio"):
     """The distinct ends of so many processes that run *script*: exit status and stderr."""
+    beginning = "import uvloop\nuvloop.install()" if loop == "uvloop" else ""
+    # Warned of are policies, which is what uvloop.install is about, and forks where there are threads
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", beginning + BEGINNING + textwrap.dedent(script)]
 
     def run(_):
-        command = [sys.executable, *options, "-c", BEGINNING + textwrap.dedent(script)]
         ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
         return ended.returncode, ended.stderr
 
@@ -275,17 +284,17 @@ def ends(script, times, *options):
 
 @TIMES
 @pytest.mark.parametrize("state", QUIET)
-def test_exit_leaves_no_trace(state, times):
+def test_exit_leaves_no_trace(state, loop, times):
     """Exit status 0, and nothing on stderr."""
-    assert ends(QUIET[state], times, "-W", "ignore:.*use of fork:DeprecationWarning") == {(0, "")}
+    assert ends(QUIET[state], times, loop) == {(0, "")}
 
 
 @TIMES
 @pytest.mark.parametrize("state", LOUD)
-def test_exit_for_a_reason_says_no_more_than_the_reason(state, times):
+def test_exit_for_a_reason_says_no_more_than_the_reason(state, loop, times):
     """The exit status and the last words are Python's own, and no words are the library's."""
     script, status, words = LOUD[state]
-    for returncode, stderr in ends(script, times):
+    for returncode, stderr in ends(script, times, loop):
         assert returncode == status, stderr
         assert stderr.rstrip().rpartition("\n")[2] == words
         assert not UNTOWARD.search(stderr), stderr
@@ -331,4 +340,4 @@ def test_a_forked_child_finds_its_endpoints_closed():
         loop.close()
         sys.exit(os.waitstatus_to_exitcode(status))
     """
-    assert ends(script, 2, "-W", "ignore") == {(0, "")}
+    assert ends(script, 2) == {(0, "")}

@@ -28,6 +28,10 @@ def in_threads(count, target):
         raise errors[0]
 
 
+def new_uvloop():
+    return pytest.importorskip("uvloop").new_event_loop()
+
+
 async def serve_echo(server):
     """Echo every stream of every session until the server is closed."""
 
@@ -56,8 +60,9 @@ async def call(session, data):
     return await recv.read()
 
 
-def test_a_loop_per_thread_each_with_its_endpoints(certificate, connect):
-    """Loops in different threads have nothing to do with each other."""
+@pytest.mark.parametrize("factories", [[asyncio.new_event_loop], [new_uvloop], [asyncio.new_event_loop, new_uvloop]])
+def test_a_loop_per_thread_each_with_its_endpoints(certificate, connect, factories):
+    """Loops in different threads have nothing to do with each other, also where they are of different kinds."""
 
     def one(index):
         async def main():
@@ -73,7 +78,8 @@ def test_a_loop_per_thread_each_with_its_endpoints(certificate, connect):
                         await send.write(b"%d" % index)
                     assert await recv.read() == b"%d" % index
 
-        asyncio.run(main())
+        with asyncio.Runner(loop_factory=factories[index % len(factories)]) as runner:
+            runner.run(main())
 
     in_threads(4, one)
 
