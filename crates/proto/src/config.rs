@@ -70,8 +70,8 @@ pub struct Config {
     pub max_pending_datagrams: usize,
     /// How long streams and datagrams of unknown sessions are kept
     pub pending_timeout: Duration,
-    /// How long a client may take to complete a request, a server to send SETTINGS, a handler to answer plain HTTP, and
-    /// its client to take that answer
+    /// How long a client may take to complete its handshake or a request, a server to send SETTINGS, a handler to answer
+    /// plain HTTP, and its client to take that answer
     pub request_timeout: Duration,
     /// The pages that a server takes requests from (WT §3.2)
     pub allowed_origins: AllowedOrigins,

@@ -1,7 +1,6 @@
 //! All connections of one socket: who gets a datagram, who has something to send, whose timer is next.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
@@ -38,8 +37,8 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     /// Connections that may have something to send, in turn
     dirty: VecDeque<u32>,
-    /// At least one entry for each connection with a timer; entries that came too early are put back
-    timers: BinaryHeap<Reverse<(Instant, u32)>>,
+    /// One entry for each connection with a timer; one that came too early is put back
+    timers: BTreeSet<(Instant, u32)>,
     /// Datagrams that belong to no connection: version negotiation, refusals, stateless resets
     responses: VecDeque<(Transmit, Vec<u8>)>,
     /// Connections without their `ConnectionGone`
@@ -60,7 +59,7 @@ struct Slot {
     dirty: bool,
     /// It counts as `handshaking`
     handshaking: bool,
-    /// The earliest entry of this slot among the timers
+    /// The entry of this slot among the timers
     armed: Option<Instant>,
 }
 
@@ -107,7 +106,7 @@ impl Endpoint {
             pool: Pool::default(),
             events: VecDeque::new(),
             dirty: VecDeque::new(),
-            timers: BinaryHeap::new(),
+            timers: BTreeSet::new(),
             responses: VecDeque::new(),
             live: 0,
             draining: false,
@@ -174,6 +173,9 @@ impl Endpoint {
                 let index = self.insert(handle, quic);
                 self.slots[handle.0].handshaking = true;
                 self.handshaking += 1;
+                if let Some(connection) = self.slot(index) {
+                    connection.await_handshake(now);
+                }
                 self.drive(now, index);
                 None
             }
@@ -194,15 +196,13 @@ impl Endpoint {
 
     /// The instant that `poll_timeout` named has come
     pub fn handle_timeout(&mut self, now: Instant) {
-        while let Some(&Reverse((deadline, index))) = self.timers.peek() {
+        while let Some(&(deadline, index)) = self.timers.first() {
             if deadline > now {
                 return;
             }
-            self.timers.pop();
+            self.timers.pop_first();
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
-            if slot.armed == Some(deadline) {
-                slot.armed = None;
-            }
+            slot.armed = None;
             let Some(connection) = &mut slot.connection else { continue };
             if connection.poll_timeout().is_some_and(|deadline| deadline <= now) {
                 connection.handle_timeout(now);
@@ -215,7 +215,7 @@ impl Endpoint {
 
     /// When to call `handle_timeout`, unless something else happens before
     pub fn poll_timeout(&mut self) -> Option<Instant> {
-        self.timers.peek().map(|&Reverse((deadline, _))| deadline)
+        self.timers.first().map(|&(deadline, _)| deadline)
     }
 
     /// What to send next: up to `max_segments` datagrams of one size to one address, appended to `buf`
@@ -553,7 +553,9 @@ impl Endpoint {
                 self.pool.remove(key, *id);
             }
             slot.generation += 1;
-            slot.armed = None;
+            if let Some(armed) = slot.armed.take() {
+                self.timers.remove(&(armed, index));
+            }
         }
     }
 
@@ -595,8 +597,10 @@ impl Endpoint {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let Some(deadline) = slot.connection.as_mut().and_then(|connection| connection.poll_timeout()) else { return };
         if slot.armed.is_none_or(|armed| deadline < armed) {
-            slot.armed = Some(deadline);
-            self.timers.push(Reverse((deadline, index)));
+            if let Some(armed) = slot.armed.replace(deadline) {
+                self.timers.remove(&(armed, index));
+            }
+            self.timers.insert((deadline, index));
         }
     }
 }

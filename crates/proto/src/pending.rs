@@ -20,8 +20,8 @@ impl Pending {
     }
 
     /// Keep a datagram of `session` until `deadline`, instead of the oldest where that makes one too many
-    pub(crate) fn push_datagram(&mut self, deadline: Instant, session: StreamId, payload: Bytes, limit: usize) {
-        self.datagrams.push_back((deadline, session, payload));
+    pub(crate) fn push_datagram(&mut self, deadline: Instant, session: StreamId, payload: &[u8], limit: usize) {
+        self.datagrams.push_back((deadline, session, Bytes::copy_from_slice(payload))); // a slice would keep its whole packet
         if self.datagrams.len() > limit {
             self.datagrams.pop_front();
         }

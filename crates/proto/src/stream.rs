@@ -167,6 +167,11 @@ impl SendHalf {
         fed
     }
 
+    /// How many pieces QUIC has yet to take
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Whether bytes wait to be fed
     pub(crate) fn is_waiting(&self) -> bool {
         !self.queue.is_empty()

@@ -73,6 +73,8 @@ impl Target {
 /// What to look at again once its time has come; whoever is woken checks whether there is still a reason
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Timer {
+    /// A client has had its time to finish the handshake
+    Handshake,
     /// Finished streams of a closing session have had their time
     Flush(StreamId),
     /// The peer has had its time to close the CONNECT stream
@@ -268,6 +270,8 @@ impl Connection {
     fn handle_timer(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Flush(id) => self.send_close(now, id),
+            Timer::Handshake if self.quic.is_handshaking() => self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()),
+            Timer::Handshake => {}
             Timer::Gone(id) => self.give_up_session(id),
             Timer::Request(id) => self.expire_request(now, id),
             Timer::Refusal(id) => self.refused(id),
@@ -481,6 +485,11 @@ impl Connection {
     fn linger(&mut self, until: Instant) {
         self.lingers_until = Some(until);
         self.arm(until, Timer::Lingered);
+    }
+
+    /// Server: a client that begins and is not heard again is given up, even where silence is no reason to
+    pub(crate) fn await_handshake(&mut self, now: Instant) {
+        self.arm(now + self.config.request_timeout, Timer::Handshake);
     }
 
     fn start_idling(&mut self, now: Instant) {

@@ -16,6 +16,9 @@ use crate::event::Event;
 use crate::frame;
 use crate::session::{Failure, Message, Phase, Session};
 
+/// Capsules that wait for a peer to read its CONNECT stream; it can make us send as many as it likes, credit for credit
+const MAX_CAPSULES: usize = 1024;
+
 impl Connection {
     pub(super) fn max_field_section(&self) -> usize {
         usize::try_from(self.config.max_field_section_size).unwrap_or(usize::MAX)
@@ -35,9 +38,11 @@ impl Connection {
         let (mut payload, mut out) = (BytesMut::new(), BytesMut::new());
         encode(&mut payload);
         frame::data(&mut out, &payload);
-        if let Some(session) = self.sessions.get_mut(&id) {
-            session.send.push(out.freeze());
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.send.waiting() >= MAX_CAPSULES {
+            return self.fail(now, H3Code::EXCESSIVE_LOAD, "peer does not read the CONNECT stream");
         }
+        session.send.push(out.freeze());
         self.feed_critical(now, id);
     }
 

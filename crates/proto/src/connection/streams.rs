@@ -501,7 +501,7 @@ impl Connection {
             None if self.was_session(id) => {}
             _ => {
                 let deadline = now + self.config.pending_timeout;
-                self.pending.push_datagram(deadline, id, payload, self.config.max_pending_datagrams);
+                self.pending.push_datagram(deadline, id, &payload, self.config.max_pending_datagrams);
             }
         }
     }

@@ -87,8 +87,10 @@ pub struct Sim<C: Node, S: Node> {
     pub net: Net,
     /// Nothing gets through, either way
     pub blackhole: bool,
-    /// Where the server sees the client; what is sent elsewhere vanishes
+    /// Where the server sees the client; what is sent elsewhere is astray
     pub client_address: SocketAddr,
+    /// What went astray, if somebody wants it
+    pub strays: Option<Vec<Vec<u8>>>,
     /// Datagrams that left, either way
     pub transmits: u64,
     rng: u64,
@@ -114,6 +116,7 @@ impl<C: Node, S: Node> Sim<C, S> {
             net,
             blackhole: false,
             client_address: client_address(),
+            strays: None,
             transmits: 0,
             rng: net.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
             sent: 0,
@@ -175,10 +178,13 @@ impl<C: Node, S: Node> Sim<C, S> {
                     self.server.poll_transmit(self.now, &mut buf)
                 };
                 let Some(transmit) = transmit else { break };
+                let size = transmit.segment_size.unwrap_or(transmit.size).max(1);
                 if !from_client && transmit.destination != self.client_address {
+                    if let Some(strays) = &mut self.strays {
+                        strays.extend(buf[..transmit.size].chunks(size).map(<[u8]>::to_vec));
+                    }
                     continue;
                 }
-                let size = transmit.segment_size.unwrap_or(transmit.size).max(1);
                 for segment in buf[..transmit.size].chunks(size) {
                     self.travel(from_client, segment);
                 }

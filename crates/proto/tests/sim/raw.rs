@@ -39,7 +39,8 @@ pub fn raw_client_without_datagrams() -> Sim<Raw, Endpoint> {
     raw_client_with(Net::default(), Config::default(), transport)
 }
 
-fn raw_client_with(net: Net, server: Config, transport: quinn_proto::TransportConfig) -> Sim<Raw, Endpoint> {
+/// One whose QUIC is configured otherwise
+pub fn raw_client_with(net: Net, server: Config, transport: quinn_proto::TransportConfig) -> Sim<Raw, Endpoint> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
