@@ -4,6 +4,7 @@
 //! for sessions and answers, `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` carries the application's
 //! bytes and datagrams.
 
+mod causes;
 mod drain;
 mod identity;
 mod incoming;
@@ -24,7 +25,7 @@ use rustc_hash::FxHashMap;
 
 use crate::code::H3Code;
 use crate::config::Config;
-use crate::error::{CloseSource, ConnectError, SessionError};
+use crate::error::{ConnectError, SessionError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId};
 use crate::pending::Pending;
 use crate::pool;
@@ -37,6 +38,7 @@ use crate::stream::{CRITICAL_PRIORITY, SendHalf, Stream};
 use crate::tls::LastRefusal;
 use crate::{frame, varint};
 
+use causes::Stage;
 use incoming::Incoming;
 use measured::Measured;
 
@@ -428,12 +430,20 @@ impl Connection {
     /// QUIC lost the connection
     fn lost(&mut self, reason: &ConnectionError) {
         if !self.is_over() {
-            let error = session_error(reason);
+            let error = causes::session_error(reason);
             let reason = &self.in_plain_words(reason);
-            self.end_all(&error, &connect_error(reason, self.quic.is_handshaking() || self.peer.is_none()));
+            self.end_all(&error, &causes::connect_error(reason, self.stage()));
             self.forget_all();
         }
         self.say_gone();
+    }
+
+    fn stage(&self) -> Stage {
+        match &self.peer {
+            _ if self.quic.is_handshaking() => Stage::Handshake,
+            None => Stage::Settings,
+            Some(_) => Stage::Answer,
+        }
     }
 
     pub(crate) fn say_gone(&mut self) {
@@ -528,49 +538,4 @@ fn local_settings(config: &Config, side: Side) -> Settings {
         wt_initial_max_streams_bidi: limit(config.max_concurrent_streams),
         ..Settings::default()
     }
-}
-
-/// The end of a connection, told to a session that lived on it
-fn session_error(reason: &ConnectionError) -> SessionError {
-    let peer = |by, code, reason: &[u8]| SessionError::Peer { by, code, reason: String::from_utf8_lossy(reason).into_owned() };
-    match reason {
-        ConnectionError::ApplicationClosed(close) => {
-            peer(CloseSource::Application, Some(close.error_code.into_inner()), &close.reason)
-        }
-        ConnectionError::ConnectionClosed(close) => peer(CloseSource::Transport, Some(u64::from(close.error_code)), &close.reason),
-        ConnectionError::Reset => peer(CloseSource::ConnectionReset, None, b""),
-        ConnectionError::TimedOut => SessionError::TimedOut,
-        ConnectionError::LocallyClosed => SessionError::Local,
-        error => SessionError::Protocol(format!("peer broke QUIC: {error}")),
-    }
-}
-
-/// The end of a connection, told to whoever waits for a session on it
-fn connect_error(reason: &ConnectionError, handshaking: bool) -> ConnectError {
-    let when = if handshaking { "during the handshake" } else { "before the session was there" };
-    ConnectError::Failed(match reason {
-        ConnectionError::TimedOut => return ConnectError::TimedOut,
-        ConnectionError::LocallyClosed => return ConnectError::Closed,
-        ConnectionError::TransportError(error) => match alert(u64::from(error.code)) {
-            Some(alert) => format!("TLS handshake failed: {}, alert {alert} sent", error.reason),
-            None => format!("QUIC failed {when}: {error}"),
-        },
-        ConnectionError::ConnectionClosed(close) => match alert(u64::from(close.error_code)) {
-            Some(alert) => format!("server refused the TLS handshake: alert {alert}"),
-            None => format!("server closed the connection {when}: {close}"),
-        },
-        ConnectionError::ApplicationClosed(close) => {
-            let reason = String::from_utf8_lossy(&close.reason);
-            format!("server closed the connection {when}: {} {reason:?}", H3Code::from(close.error_code.into_inner()))
-        }
-        ConnectionError::Reset => format!("server reset the connection {when}"),
-        ConnectionError::VersionMismatch => "server does not speak QUIC version 1".into(),
-        ConnectionError::CidsExhausted => "no connection id is left".into(),
-    })
-}
-
-/// The TLS alert in a QUIC error code (RFC 9001 §4.8)
-fn alert(code: u64) -> Option<String> {
-    let alert = u8::try_from(code.checked_sub(0x100)?).ok()?;
-    Some(format!("{:?} ({alert})", rustls::AlertDescription::from(alert)))
 }

@@ -166,9 +166,12 @@ fn in_words(error: &rustls::Error) -> String {
         rustls::Error::InvalidCertificate(CertificateError::NotValidYetContext { not_before, .. }) => {
             Refusal::NotYetValid(moment(not_before)).to_string()
         }
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            "certificate is from an unknown issuer: none of the trusted roots has signed it".into()
-        }
+        // The others: a root of the issuer's name has another key
+        rustls::Error::InvalidCertificate(
+            CertificateError::UnknownIssuer
+            | CertificateError::BadSignature
+            | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. },
+        ) => "certificate is from an unknown issuer: none of the trusted roots has signed it".into(),
         error => error.to_string(),
     }
 }
