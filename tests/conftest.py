@@ -6,6 +6,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -56,6 +57,15 @@ class Pair:
 def certificate() -> tuple[bytes, bytes]:
     """A certificate for localhost and its key."""
     return web_transport.generate_self_signed(["localhost", "127.0.0.1", "::1"])
+
+
+@pytest.fixture
+def certificate_files(tmp_path: Path, certificate: tuple[bytes, bytes]) -> list[Path]:
+    """The same in files, for servers in processes of their own."""
+    paths = [tmp_path / "certificate.der", tmp_path / "key.der"]
+    for path, content in zip(paths, certificate, strict=True):
+        path.write_bytes(content)
+    return paths
 
 
 @pytest.fixture

@@ -1,26 +1,11 @@
 """A peer that dies is noticed: by its silence, or by the stateless reset of whoever came after it."""
 
 import asyncio
-import contextlib
-import sys
 
 import pytest
 from web_transport import SessionClosedByPeer, SessionTimeout
 
-SERVER = """
-import asyncio, sys
-from pathlib import Path
-from web_transport import Server
-
-async def main(port, certificate, key):
-    server = Server(
-        certificate_chain=[Path(certificate).read_bytes()], private_key=Path(key).read_bytes(), bind=f"127.0.0.1:{port}"
-    )
-    print(server.local_addr[1], flush=True)
-    kept = [await request.accept() async for request in server]
-
-asyncio.run(main(*sys.argv[1:]))
-"""
+from tests.transport.processes import SERVER, kill, process
 
 CLIENT = """
 import asyncio, sys
@@ -34,35 +19,9 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-@contextlib.asynccontextmanager
-async def process(script, *arguments):
-    """A process that runs *script*; it is killed in the end if it has not been before."""
-    child = await asyncio.create_subprocess_exec(sys.executable, "-c", script, *map(str, arguments), stdout=asyncio.subprocess.PIPE)
-    try:
-        yield child
-    finally:
-        await kill(child)
-
-
-async def kill(child):
-    """End a process without letting it say anything more."""
-    with contextlib.suppress(ProcessLookupError):
-        child.kill()
-    await child.wait()
-
-
-@pytest.fixture
-def files(tmp_path, certificate):
-    """Certificate and key as files, so that one server can follow another."""
-    paths = [tmp_path / "certificate", tmp_path / "key"]
-    for path, content in zip(paths, certificate, strict=True):
-        path.write_bytes(content)
-    return paths
-
-
-async def test_a_killed_server_is_a_timeout(make_client, files):
+async def test_a_killed_server_is_a_timeout(make_client, certificate_files):
     """A peer that dies without a word is never reported as a close: it is SessionTimeout, for every call."""
-    async with process(SERVER, 0, *files) as server:
+    async with process(SERVER, 0, *certificate_files) as server:
         port = int(await server.stdout.readline())
         session = await make_client(max_idle_timeout=1).connect(f"https://127.0.0.1:{port}/")
         waiting = asyncio.create_task(session.accept_bi())
@@ -87,15 +46,15 @@ async def test_a_killed_client_is_a_timeout(make_server):
                 await session.receive_datagram()
 
 
-async def test_a_restarted_server_resets_what_it_does_not_know(make_client, files):
+async def test_a_restarted_server_resets_what_it_does_not_know(make_client, certificate_files):
     """The new process answers with a stateless reset (RFC 9000 §10.3), long before the idle time-out."""
     client = make_client(max_idle_timeout=None)
-    async with process(SERVER, 0, *files) as server:
+    async with process(SERVER, 0, *certificate_files) as server:
         port = int(await server.stdout.readline())
         session = await client.connect(f"https://127.0.0.1:{port}/")
         waiting = asyncio.create_task(session.accept_bi())
         await kill(server)
-    async with process(SERVER, port, *files) as server:
+    async with process(SERVER, port, *certificate_files) as server:
         assert int(await server.stdout.readline()) == port
         send = await session.open_uni()
         await send.write(bytes(100))  # a reset is shorter than what it answers, and long enough to look like a packet

@@ -37,7 +37,7 @@ pub enum SessionError {
     #[error("session closed locally")]
     Local,
     /// The peer closed it
-    #[error("session closed by peer: {by}, code {code:?}, reason {reason:?}")]
+    #[error("session closed by peer: {by}, code {}, reason {reason:?}", code.map_or("none".into(), |code| code.to_string()))]
     Peer {
         /// By what means
         by: CloseSource,
