@@ -10,7 +10,7 @@
             print(await recv.read())
 """
 
-from .certs import certificate_hash, generate_self_signed
+from .certs import certificate_hash, generate_self_signed, load_certificates, load_private_key
 from .client import Client
 from .datagrams import Datagrams
 from .errors import (
@@ -77,4 +77,6 @@ __all__ = [
     "WebTransportError",
     "certificate_hash",
     "generate_self_signed",
+    "load_certificates",
+    "load_private_key",
 ]

@@ -14,6 +14,7 @@ from typing_extensions import Buffer
 __all__ = [
     "Connecting",
     "Endpoint",
+    "Exporting",
     "HttpRequest",
     "HttpRequests",
     "Mailbox",
@@ -26,12 +27,16 @@ __all__ = [
     "after_fork_in_child",
     "certificate_hash",
     "generate_self_signed",
+    "pem_certificates",
+    "pem_private_key",
 ]
 
 __version__: str
 
 def generate_self_signed(subject_alt_names: list[str]) -> tuple[bytes, bytes]: ...
 def certificate_hash(certificate_der: bytes) -> bytes: ...
+def pem_certificates(text: bytes) -> list[bytes]: ...  # ValueError
+def pem_private_key(text: bytes) -> bytes: ...  # ValueError
 def after_fork_in_child() -> None: ...
 
 @final
@@ -53,14 +58,20 @@ class Endpoint:
         *,
         certificate_chain: Sequence[bytes],
         private_key: bytes,
+        client_ca_certificates: Sequence[bytes] | None,
+        require_client_certificate: bool,
         bind: str,
         **options: object,
     ) -> Endpoint: ...  # binds; ValueError for everything that is wrong
     @staticmethod
     def client(
         *,
+        ca_certificates: Sequence[bytes] | None,
         server_certificate_hashes: Sequence[bytes] | None,
+        pin_rules: str | None,
         no_cert_verification: bool,
+        certificate_chain: Sequence[bytes] | None,
+        private_key: bytes | None,
         **options: object,
     ) -> Endpoint: ...
     def attach(self, mailbox: Mailbox) -> None: ...  # where tokens go from now on; before the first parked token
@@ -127,6 +138,12 @@ class Connecting:
     def poll(self, token: int) -> Session | None: ...  # ConnectError, SessionRejected
 
 @final
+class Exporting:
+    """Keying material that was asked for."""
+
+    def poll(self, token: int) -> bytes | None: ...  # SessionError
+
+@final
 class Request:
     """A client's request for a session. Dropping it unanswered rejects it with 404."""
 
@@ -138,6 +155,8 @@ class Request:
     def headers(self) -> list[tuple[str, bytes]]: ...
     @property
     def remote_address(self) -> tuple[str, int]: ...
+    @property
+    def client_certificates(self) -> list[bytes]: ...
     @property
     def dialect(self) -> str: ...
     @property
@@ -168,6 +187,7 @@ class Session:
     def datagram_limits(self) -> tuple[tuple[float | None, int, bool], tuple[float | None, int, bool]]: ...  # out, in
     def limit_outgoing(self, max_age: float | None, max_buffered: int, drop_newest: bool) -> None: ...
     def limit_incoming(self, max_age: float | None, max_buffered: int, drop_newest: bool) -> None: ...
+    def export_keying_material(self, label: bytes, context: bytes, length: int) -> Exporting: ...  # SessionError
     def close(self, code: int, reason: str) -> None: ...  # OverflowError: no u32
     def gone(self, token: int) -> bool | None: ...  # True: the peer has closed the CONNECT stream, or was given up on
     @property

@@ -1,4 +1,7 @@
-"""Certificates for development and for pinning; all of it native, so that no other package is needed."""
+"""Certificates made and read; all of it native, so that no other package is needed."""
+
+from os import PathLike, fspath
+from pathlib import Path
 
 from . import _web_transport as _native
 
@@ -22,3 +25,35 @@ def generate_self_signed(subject_alt_names: list[str]) -> tuple[bytes, bytes]:
 def certificate_hash(certificate_der: bytes) -> bytes:
     """The SHA-256 of a certificate, 32 bytes: what `Client` and browsers pin."""
     return _native.certificate_hash(certificate_der)
+
+
+def load_certificates(path: str | PathLike[str]) -> list[bytes]:
+    """Read every certificate of a PEM file, in order: a chain for `Server`, or roots for `Client`.
+
+    What else is in the file, keys for example, is passed over. Source: RFC 7468.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: There is no certificate in it; the text names the file and says what there is.
+    """
+    text = Path(path).read_bytes()
+    try:
+        return _native.pem_certificates(text)
+    except ValueError as error:
+        raise ValueError(f"{fspath(path)}: {error}") from None
+
+
+def load_private_key(path: str | PathLike[str]) -> bytes:
+    """Read the private key of a PEM file, PKCS#8, PKCS#1 or SEC 1, as the DER that `Server` and `Client` take.
+
+    What else is in the file, certificates for example, is passed over. Source: RFC 7468.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: There is no key in it, more than one, or an encrypted one; the text names the file and says what there is.
+    """
+    text = Path(path).read_bytes()
+    try:
+        return _native.pem_private_key(text)
+    except ValueError as error:
+        raise ValueError(f"{fspath(path)}: {error}") from None

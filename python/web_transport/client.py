@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from . import _web_transport as _native
@@ -19,13 +19,18 @@ _URL_CHARACTERS = "%/:?@!$&'()*+,;="  # what stays as it is in a path or a query
 class Client(Endpoint):
     """Opens sessions, all through one UDP socket; works without an event loop until something is awaited.
 
-    A server is verified against the roots of the system, or by what is pinned, or not at all. Leaving ``async with``
+    A server is verified against the roots of the system, or by other roots, or by what is pinned, or not at all. Leaving ``async with``
     closes all connections with code 0.
 
     Args:
-        server_certificate_hashes: SHA-256 hashes of the server certificates to accept, whatever their names and issuers are;
-            an empty list accepts none.
+        ca_certificates: DER certificates of the roots to trust in place of the system's.
+        server_certificate_hashes: SHA-256 hashes of the server certificates to accept, whatever their names and issuers are, while
+            they are valid; an empty list accepts none.
+        pin_rules: "w3c" asks of pinned certificates what browsers ask too: an ECDSA P-256 key, never RSA, and no more than 14 days
+            from their first to their last. Source: W3C WebTransport, "custom certificate requirements".
         no_cert_verification: Accept any certificate: for tests only, since anybody can then be the server.
+        certificate_chain: DER certificates to prove ourselves with to servers that ask, our own first.
+        private_key: The key of the first certificate, DER (PKCS#8, SEC 1 or PKCS#1).
         congestion_control: "default" and "throughput" are CUBIC, which fills fast paths; "low_latency" is BBR, which keeps
             queues short.
         max_idle_timeout: Seconds of silence after which a connection is given up; None or 0: never.
@@ -41,7 +46,7 @@ class Client(Endpoint):
         max_pending_streams: Streams that wait for their session on a connection; then the oldest is refused (WT §4.6).
         max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
     Raises:
-        ValueError: Pins are given but not to be verified, or an option is out of range.
+        ValueError: More than one way to verify is given, a certificate or key cannot be used, or an option is out of range.
     """
 
     def __init__(
@@ -52,6 +57,10 @@ class Client(Endpoint):
         congestion_control: CongestionControl = "default",
         max_idle_timeout: float | None = 30,
         keep_alive_interval: float | None = None,
+        ca_certificates: list[bytes] | None = None,
+        pin_rules: Literal["w3c"] | None = None,
+        certificate_chain: list[bytes] | None = None,
+        private_key: bytes | None = None,
         dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
         stream_receive_window: int = 8 * 1024 * 1024,
         session_receive_window: int = 12 * 1024 * 1024,
@@ -64,8 +73,12 @@ class Client(Endpoint):
     ) -> None:
         super().__init__(
             _native.Endpoint.client(
+                ca_certificates=ca_certificates,
                 server_certificate_hashes=server_certificate_hashes,
+                pin_rules=pin_rules,
                 no_cert_verification=no_cert_verification,
+                certificate_chain=certificate_chain,
+                private_key=private_key,
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,

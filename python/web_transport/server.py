@@ -65,6 +65,11 @@ class SessionRequest:
         """The client's address and port."""
         return self._native.remote_address
 
+    @property
+    def client_certificates(self) -> list[bytes]:
+        """What the client proved itself with, DER, its own certificate first; empty if it did not. The server has verified it."""
+        return self._native.client_certificates
+
     async def accept(self, *, status_code: int = 200, subprotocol: str | None = None, headers: HeadersLike = ()) -> Session:
         """Establish the session.
 
@@ -115,6 +120,8 @@ class Server(Endpoint):
     Args:
         certificate_chain: DER certificates, the server's own first.
         private_key: The key of the first certificate, DER (PKCS#8, SEC 1 or PKCS#1).
+        client_ca_certificates: DER certificates of the roots that sign clients' certificates; None: clients are not asked for one.
+        require_client_certificate: Refuse clients without a certificate; one that is shown is verified in any case.
         bind: Address and port as literals; port 0 takes a free one, ``[::]`` takes IPv4 too.
         congestion_control: "default" and "throughput" are CUBIC, which fills fast paths; "low_latency" is BBR, which keeps
             queues short.
@@ -133,6 +140,9 @@ class Server(Endpoint):
         retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
             from holding places and from being sent answers: "load" is while a quarter of `max_pending_handshakes` are under
             way. Source: RFC 9000 §8.1.2.
+        reset_key: At least 32 secret bytes that a server knows again after a restart: then it resets connections of its former life at
+            once, and their clients need not wait for a time-out. Servers behind one address share it. By default it is derived
+            from *private_key*. Source: RFC 9000 §10.3.
         max_sessions: Sessions at once on one connection with flow control of sessions; more are refused with
             H3_REQUEST_REJECTED (WT §5.2).
         max_sessions_without_flow_control: The same for a peer that has none, such as a browser: there one session can hold up
@@ -163,9 +173,12 @@ class Server(Endpoint):
         dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
         allowed_origins: Sequence[str] | None = None,
         http_handler: HttpHandler | None = None,
+        client_ca_certificates: list[bytes] | None = None,
+        require_client_certificate: bool = False,
         max_connections: int = 65_536,
         max_pending_handshakes: int = 4096,
         retry: Literal["never", "load", "always"] = "load",
+        reset_key: bytes | None = None,
         max_sessions: int = 64,
         max_sessions_without_flow_control: int = 1,
         request_timeout: float = 10,
@@ -182,6 +195,8 @@ class Server(Endpoint):
             _native.Endpoint.server(
                 certificate_chain=certificate_chain,
                 private_key=private_key,
+                client_ca_certificates=client_ca_certificates,
+                require_client_certificate=require_client_certificate,
                 bind=bind,
                 congestion_control=congestion_control,
                 max_idle_timeout=max_idle_timeout,
@@ -192,6 +207,7 @@ class Server(Endpoint):
                 max_connections=max_connections,
                 max_pending_handshakes=max_pending_handshakes,
                 retry=retry,
+                reset_key=reset_key,
                 max_sessions=max_sessions,
                 max_sessions_without_flow_control=max_sessions_without_flow_control,
                 request_timeout=request_timeout,

@@ -171,6 +171,32 @@ class Session:
         """
         self._native.close(code, reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore"))
 
+    async def export_keying_material(self, label: str | bytes, context: "Buffer" = b"", length: int = 32) -> bytes:
+        """Derive bytes that both sides of this session can compute, and nobody else: to bind keys or logins of your own to it.
+
+        Both sides get the same bytes for the same arguments, and other bytes for every other session, label or context. It asks
+        nothing of the network, and waits only for the thread that the connection is in. Source: WT §4.8; RFC 5705.
+
+        Args:
+            label: What the bytes are for, 1 to 255 bytes; a str is encoded in UTF-8.
+            context: More that both sides know, up to 255 bytes.
+            length: How many bytes, 1 to 4096.
+        Raises:
+            ValueError: An argument is out of range.
+            SessionError: The session is over; the class says why.
+        """
+        bridge = self._home.enter()
+        label = label.encode() if isinstance(label, str) else bytes(memoryview(label))
+        context = bytes(memoryview(context))
+        for name, size, least, most in (("label", len(label), 1, 255), ("context", len(context), 0, 255), ("length", length, 1, 4096)):
+            if not least <= size <= most:
+                raise ValueError(f"{name} must be {least} to {most} bytes: {size}")
+        exporting = self._native.export_keying_material(label, context, length)
+        token = tokens()
+        while (material := exporting.poll(token)) is None:
+            await bridge.woken(token)
+        return material
+
     async def wait_closed(self) -> None:
         """Wait until the session is over and the peer knows, or was given up on after 3 s. It never raises."""
         bridge = self._home.enter()

@@ -1,11 +1,15 @@
 """Certificates made here are what browsers accept for pinning, and hashes are those that browsers compute."""
 
+import asyncio
 import hashlib
 import ssl
 import time
 
 import pytest
 import web_transport
+from cryptography.hazmat.primitives import serialization
+
+from .authority import Authority
 
 DAY = 24 * 60 * 60
 
@@ -79,3 +83,67 @@ def test_text_is_a_type_error(call):
     """Bytes and lists are not guessed from a str."""
     with pytest.raises(TypeError):
         call("localhost")
+
+
+def pem(label, der):
+    """A section as OpenSSL writes it."""
+    return ssl.DER_cert_to_PEM_cert(der).replace("CERTIFICATE", label)
+
+
+def test_certificates_are_loaded_in_order(tmp_path):
+    """A chain comes as it is in the file; keys and words between are passed over (RFC 7468 §2)."""
+    certificates = [web_transport.generate_self_signed([name])[0] for name in ("one.test", "two.test")]
+    key = web_transport.generate_self_signed(["localhost"])[1]
+    path = tmp_path / "chain.pem"
+    path.write_text("subject=one\n" + pem("CERTIFICATE", certificates[0]) + pem("PRIVATE KEY", key) + pem("CERTIFICATE", certificates[1]))
+    assert web_transport.load_certificates(path) == web_transport.load_certificates(str(path)) == certificates
+    assert web_transport.load_private_key(path) == key
+
+
+@pytest.mark.parametrize("form", [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL])
+@pytest.mark.parametrize("kind", ["p256", "rsa"])
+async def test_what_is_loaded_serves(tmp_path, make_server, form, kind):
+    """PKCS#8, PKCS#1 and SEC 1 files, as other tools write them, make servers."""
+    authority = Authority()
+    certificate, key = authority.issue(kind=kind)
+    (tmp_path / "certificate.pem").write_text(pem("CERTIFICATE", certificate))
+    private = serialization.load_der_private_key(key, None)
+    encoding = (serialization.Encoding.PEM, form, serialization.NoEncryption())
+    (tmp_path / "key.pem").write_bytes(private.private_bytes(*encoding))
+    server = make_server(
+        certificate_chain=web_transport.load_certificates(tmp_path / "certificate.pem"),
+        private_key=web_transport.load_private_key(tmp_path / "key.pem"),
+    )
+    async with web_transport.Client(ca_certificates=[authority.root]) as client:
+        connecting = asyncio.create_task(client.connect(f"https://localhost:{server.local_addr[1]}/"))
+        request = await server.accept()
+        await request.accept()
+        await connecting
+
+
+def test_errors_name_the_file_and_what_is_in_it(tmp_path, certificate):
+    """Whoever mixes up two files learns which, and why."""
+    path = tmp_path / "file.pem"
+    encrypted = serialization.BestAvailableEncryption(b"password")
+    private = serialization.load_der_private_key(certificate[1], None)
+    encodings = [serialization.PrivateFormat.PKCS8, serialization.PrivateFormat.TraditionalOpenSSL]
+    key = pem("PRIVATE KEY", certificate[1])
+    for load, text, expected in [
+        (web_transport.load_certificates, key, "no certificate in it, but PRIVATE KEY"),
+        (web_transport.load_certificates, "words", "no certificate in it, but nothing in PEM at all"),
+        (web_transport.load_certificates, "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n", "cannot be read"),
+        (web_transport.load_private_key, pem("CERTIFICATE", certificate[0]), "no private key in it, but CERTIFICATE"),
+        (web_transport.load_private_key, pem("OPENSSH PRIVATE KEY", b"x"), "but OPENSSH PRIVATE KEY"),
+        (web_transport.load_private_key, key + key, "more than one private key"),
+        *[
+            (web_transport.load_private_key, private.private_bytes(serialization.Encoding.PEM, e, encrypted).decode(), "encrypted")
+            for e in encodings
+        ],
+    ]:
+        path.write_text(text)
+        with pytest.raises(ValueError, match=expected) as caught:
+            load(path)
+        assert str(path) in str(caught.value)
+    for load in (web_transport.load_certificates, web_transport.load_private_key):
+        with pytest.raises(FileNotFoundError):
+            load(tmp_path / "nothing.pem")

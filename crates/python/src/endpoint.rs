@@ -4,7 +4,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use webtransport_reactor::EndpointHandle;
-use webtransport_reactor::proto::tls::{ClientTls, ServerTls, Verification};
+use webtransport_reactor::proto::tls::{ClientOptions, ClientTls, Identity, ServerOptions, ServerTls, Verification};
 
 use crate::http::{HttpRequests, Target};
 use crate::mailbox::Mailbox;
@@ -13,98 +13,128 @@ use crate::{errors, options, stats};
 
 /// A socket, its reactor thread and all connections on it. Dropping it closes it with code 0.
 #[pyclass(frozen, module = "web_transport._web_transport")]
-pub(crate) struct Endpoint(EndpointHandle);
+pub(crate) struct Endpoint {
+    handle: EndpointHandle,
+    /// What a server asks of its clients, whatever certificate it has
+    tls: ServerOptions,
+}
 
 #[pymethods]
 impl Endpoint {
     /// Bind and serve
     #[staticmethod]
-    #[pyo3(signature = (*, certificate_chain, private_key, bind, **options))]
+    #[pyo3(signature = (*, certificate_chain, private_key, client_ca_certificates, require_client_certificate, bind, **options))]
     fn server(
         certificate_chain: Vec<Vec<u8>>,
         private_key: &[u8],
+        client_ca_certificates: Option<Vec<Vec<u8>>>,
+        require_client_certificate: bool,
         bind: &str,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let config = options::config(options)?;
         let address = options::bind(bind)?;
-        let tls = ServerTls::new(certificate_chain, private_key).map_err(errors::config)?;
-        EndpointHandle::server(config, tls, address).map(Self).map_err(errors::start)
+        let tls = ServerOptions { client_roots: client_ca_certificates, require_client_certificate, key_log: None };
+        let server = server_tls(certificate_chain, private_key, &tls)?;
+        let handle = EndpointHandle::server(config, server, address).map_err(errors::start)?;
+        Ok(Self { handle, tls })
     }
 
     /// A client on a free port
     #[staticmethod]
-    #[pyo3(signature = (*, server_certificate_hashes, no_cert_verification, **options))]
+    #[pyo3(signature = (
+        *, ca_certificates, server_certificate_hashes, pin_rules, no_cert_verification, certificate_chain, private_key, **options
+    ))]
     fn client(
+        ca_certificates: Option<Vec<Vec<u8>>>,
         server_certificate_hashes: Option<Vec<Vec<u8>>>,
+        pin_rules: Option<&str>,
         no_cert_verification: bool,
+        certificate_chain: Option<Vec<Vec<u8>>>,
+        private_key: Option<&[u8]>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let config = options::config(options)?;
-        let verification = match (server_certificate_hashes, no_cert_verification) {
-            (Some(_), true) => {
-                return Err(PyValueError::new_err("server_certificate_hashes and no_cert_verification exclude each other"));
+        let hashes =
+            server_certificate_hashes.map(|hashes| hashes.into_iter().map(sha_256).collect::<PyResult<Vec<_>>>()).transpose()?;
+        let verification = match (ca_certificates, hashes, pin_rules, no_cert_verification) {
+            (None, None, None, false) => Verification::System,
+            (Some(roots), None, None, false) => Verification::Roots(roots),
+            (None, Some(hashes), None, false) => Verification::Pinned(hashes),
+            (None, Some(hashes), Some("w3c"), false) => Verification::PinnedW3c(hashes),
+            (None, None, None, true) => Verification::Dangerous,
+            (_, Some(_), Some(rules), _) if rules != "w3c" => {
+                return Err(PyValueError::new_err(format!("pin_rules must be \"w3c\" or None: {rules:?}")));
             }
-            (Some(hashes), false) => Verification::Pinned(hashes.into_iter().map(sha_256).collect::<PyResult<_>>()?),
-            (None, true) => Verification::Dangerous,
-            (None, false) => Verification::System,
+            (_, None, Some(_), _) => return Err(PyValueError::new_err("pin_rules needs server_certificate_hashes")),
+            _ => {
+                return Err(PyValueError::new_err(
+                    "ca_certificates, server_certificate_hashes and no_cert_verification exclude each other",
+                ));
+            }
         };
-        let tls = ClientTls::new(verification).map_err(errors::config)?;
-        EndpointHandle::client(config, tls).map(Self).map_err(errors::start)
+        let identity = match (certificate_chain, private_key) {
+            (Some(chain), Some(key)) => Some(Identity::new(chain, key).map_err(errors::config)?),
+            (None, None) => None,
+            _ => return Err(PyValueError::new_err("certificate_chain and private_key need each other")),
+        };
+        let tls = ClientTls::with_options(verification, &ClientOptions { identity, key_log: None }).map_err(errors::config)?;
+        let handle = EndpointHandle::client(config, tls).map_err(errors::start)?;
+        Ok(Self { handle, tls: ServerOptions::default() })
     }
 
     /// Where tokens go from now on
     fn attach(&self, mailbox: &Mailbox) {
-        self.0.attach(mailbox.0.clone());
+        self.handle.attach(mailbox.0.clone());
     }
 
     /// The address of the socket
     #[getter]
     fn local_addr(&self) -> (String, u16) {
-        options::pair(self.0.local_address())
+        options::pair(self.handle.local_address())
     }
 
     /// `close` was called, or the reactor has died
     #[getter]
     fn closed(&self) -> bool {
-        self.0.is_closed()
+        self.handle.is_closed()
     }
 
     /// Use this certificate for connections to come
     fn reload_certificates(&self, certificate_chain: Vec<Vec<u8>>, private_key: &[u8]) -> PyResult<()> {
-        self.0.reload(ServerTls::new(certificate_chain, private_key).map_err(errors::config)?);
+        self.handle.reload(server_tls(certificate_chain, private_key, &self.tls)?);
         Ok(())
     }
 
     /// The next request; None and `closed`: no more will come
     fn accept(&self, token: u64) -> Option<Request> {
-        self.0.accept(token).map(Request)
+        self.handle.accept(token).map(Request)
     }
 
     /// Where plain requests come out
     fn http(&self) -> HttpRequests {
-        HttpRequests(self.0.http())
+        HttpRequests(self.handle.http())
     }
 
     /// Begin to connect to an IP literal and a port
     fn connect(&self, py: Python<'_>, remote: (String, u16), target: &Target) -> PyResult<Connecting> {
         let target = target.at(options::remote(remote)?);
-        self.0.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))
+        self.handle.connect(target).map(Connecting).map_err(|error| errors::connect(py, &error))
     }
 
     /// Take no more sessions, and ask those that there are to end soon
     fn drain(&self) {
-        self.0.drain();
+        self.handle.drain();
     }
 
     /// True: the last session has gone after `drain`
     fn drained(&self, token: u64) -> Option<bool> {
-        self.0.is_drained(token).then_some(true)
+        self.handle.is_drained(token).then_some(true)
     }
 
     /// What it keeps now and has done so far, by name
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        stats::endpoint(py, self.0.counts(), &self.0.totals())
+        stats::endpoint(py, self.handle.counts(), &self.handle.totals())
     }
 
     /// Close every connection
@@ -112,14 +142,19 @@ impl Endpoint {
         if code > options::MAX_VARINT {
             return Err(PyValueError::new_err(format!("code {code} is not below 2**62")));
         }
-        self.0.close(code, reason);
+        self.handle.close(code, reason);
         Ok(())
     }
 
     /// True: every connection has ended, the socket is closed
     fn gone(&self, token: u64) -> Option<bool> {
-        self.0.is_gone(token).then_some(true)
+        self.handle.is_gone(token).then_some(true)
     }
+}
+
+fn server_tls(chain: Vec<Vec<u8>>, key: &[u8], options: &ServerOptions) -> PyResult<ServerTls> {
+    let identity = Identity::new(chain, key).map_err(errors::config)?;
+    ServerTls::with_options(&identity, options).map_err(errors::config)
 }
 
 fn sha_256(hash: Vec<u8>) -> PyResult<[u8; 32]> {

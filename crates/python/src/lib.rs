@@ -37,6 +37,19 @@ fn certificate_hash<'py>(py: Python<'py>, certificate_der: &[u8]) -> Bound<'py, 
     PyBytes::new(py, &proto::tls::fingerprint(certificate_der))
 }
 
+/// The certificates in a PEM file's text
+#[pyfunction]
+fn pem_certificates<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Vec<Bound<'py, PyBytes>>> {
+    let certificates = proto::tls::pem::certificates(text).map_err(errors::config)?;
+    Ok(certificates.iter().map(|certificate| PyBytes::new(py, certificate)).collect())
+}
+
+/// The private key in a PEM file's text
+#[pyfunction]
+fn pem_private_key<'py>(py: Python<'py>, text: &[u8]) -> PyResult<Bound<'py, PyBytes>> {
+    Ok(PyBytes::new(py, &proto::tls::pem::private_key(text).map_err(errors::config)?))
+}
+
 /// To be called in a forked child before anything else: there every endpoint is closed
 #[pyfunction]
 fn after_fork_in_child() {
@@ -48,6 +61,8 @@ fn _web_transport(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_function(wrap_pyfunction!(generate_self_signed, module)?)?;
     module.add_function(wrap_pyfunction!(certificate_hash, module)?)?;
+    module.add_function(wrap_pyfunction!(pem_certificates, module)?)?;
+    module.add_function(wrap_pyfunction!(pem_private_key, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_class::<mailbox::Mailbox>()?;
     module.add_class::<endpoint::Endpoint>()?;
@@ -55,6 +70,7 @@ fn _web_transport(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<http::HttpRequests>()?;
     module.add_class::<http::HttpRequest>()?;
     module.add_class::<session::Connecting>()?;
+    module.add_class::<session::Exporting>()?;
     module.add_class::<session::Request>()?;
     module.add_class::<session::Session>()?;
     module.add_class::<stream::SendStream>()?;

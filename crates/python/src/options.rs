@@ -46,6 +46,7 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
                 let choices = Dialect::ALL.map(|dialect| (dialect.name(), dialect));
                 config.dialects = words.iter().map(|word| choice(name, word, &choices)).collect::<PyResult<_>>()?;
             }
+            "reset_key" => config.reset_key = reset_key(value)?,
             "max_idle_timeout" => config.max_idle_timeout = timeout(name, value)?,
             "keep_alive_interval" => config.keep_alive_interval = timeout(name, value)?,
             "request_timeout" => {
@@ -75,6 +76,18 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
     }
     config.validate().map_err(errors::config)?;
     Ok(config)
+}
+
+/// A secret, or none; one that can be guessed would let anybody reset connections
+fn reset_key(value: &Bound<'_, PyAny>) -> PyResult<Option<Vec<u8>>> {
+    const SHORTEST: usize = 32;
+    let key: Option<Vec<u8>> = value.extract().map_err(|_| PyTypeError::new_err("reset_key must be bytes or None"))?;
+    match &key {
+        Some(key) if key.len() < SHORTEST => {
+            Err(PyValueError::new_err(format!("reset_key must be at least {SHORTEST} bytes long, this is {}", key.len())))
+        }
+        _ => Ok(key),
+    }
 }
 
 /// One of a few words

@@ -6,7 +6,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 use webtransport_reactor::proto::Response;
-use webtransport_reactor::{ConnectingHandle, DatagramLimits, RequestHandle, SessionHandle};
+use webtransport_reactor::{ConnectingHandle, DatagramLimits, ExportHandle, RequestHandle, SessionHandle};
 
 use crate::http::Headers;
 use crate::stream::{RecvStream, SendStream};
@@ -61,6 +61,12 @@ impl Request {
         options::pair(self.0.remote_address())
     }
 
+    /// What the client proved itself with
+    #[getter]
+    fn client_certificates<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
+        self.0.client_certificates().iter().map(|certificate| PyBytes::new(py, certificate)).collect()
+    }
+
     /// The version of WebTransport that both sides speak
     #[getter]
     fn dialect(&self) -> &'static str {
@@ -89,6 +95,19 @@ fn datagram_limits(max_age: Option<f64>, max_buffered: usize, drop_newest: bool)
     // An age beyond what the clock can tell is none
     let max_age = max_age.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     DatagramLimits { max_age, max_buffered, drop_newest }
+}
+
+/// Keying material that was asked for
+#[pyclass(frozen, module = "web_transport._web_transport")]
+pub(crate) struct Exporting(ExportHandle);
+
+#[pymethods]
+impl Exporting {
+    /// The bytes
+    fn poll<'py>(&self, py: Python<'py>, token: u64) -> PyResult<Option<Bound<'py, PyBytes>>> {
+        let material = self.0.poll(token).map_err(|error| errors::session(py, &error))?;
+        Ok(material.map(|material| PyBytes::new(py, &material)))
+    }
 }
 
 /// An established session. Dropping it closes it with `(0, "")`.
@@ -172,6 +191,12 @@ impl Session {
     /// Change what the queue of those that came keeps
     fn limit_incoming(&self, max_age: Option<f64>, max_buffered: usize, drop_newest: bool) {
         self.0.limit_incoming_datagrams(datagram_limits(max_age, max_buffered, drop_newest));
+    }
+
+    /// Ask for bytes that only the two sides of the session can compute
+    fn export_keying_material(&self, py: Python<'_>, label: &[u8], context: &[u8], length: usize) -> PyResult<Exporting> {
+        let export = self.0.export_keying_material(label, context, length);
+        export.map(Exporting).map_err(|error| errors::session(py, &error))
     }
 
     /// End the session

@@ -6,6 +6,7 @@ use mio::Waker;
 use webtransport_proto::tls::ServerTls;
 use webtransport_proto::{Dir, Response, StreamId, Target};
 
+use crate::export::Export;
 use crate::shared::{Connecting, RecvStream, SendStream, Session};
 use crate::sync::{Mutex, lock};
 
@@ -21,6 +22,7 @@ pub(crate) enum Command {
     DrainEndpoint,
     CloseEndpoint(u64, Vec<u8>),
     ReloadTls(Box<ServerTls>),
+    Export(Arc<Export>),
     /// Open one more stream for the session's `open`
     Open(Arc<Session>, Dir),
     /// Something waits in the pipe

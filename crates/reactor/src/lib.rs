@@ -27,6 +27,7 @@
 
 mod command;
 mod datagrams;
+mod export;
 mod fork;
 mod handle;
 mod http;
@@ -38,6 +39,7 @@ mod socket;
 mod sync;
 
 pub use datagrams::{DatagramCounts, DatagramLimits};
+pub use export::ExportHandle;
 pub use fork::after_fork_in_child;
 pub use handle::{
     ConnectingHandle, DatagramError, EndpointHandle, RecvHandle, RequestGone, RequestHandle, SendHandle, SessionHandle, StartError,

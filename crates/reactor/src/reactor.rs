@@ -18,6 +18,7 @@ use webtransport_proto::{
 };
 
 use crate::command::{Command, Inbox};
+use crate::export::Export;
 use crate::pipe::Outcome;
 use crate::shared::{self, Connecting, Counts, Figures, RecvStream, SendStream, Session};
 use crate::socket::{Received, Socket};
@@ -250,6 +251,11 @@ impl Reactor {
                     self.proto.close(now, code, &reason);
                 }
             }
+            Command::Export(export) => {
+                let Export { session, label, context, length, .. } = &*export;
+                let material = self.proto.export_keying_material(session.id, label, context, *length);
+                export.answer(material, &mut self.woken);
+            }
             Command::ReloadTls(tls) => self.proto.set_server_tls(&tls),
             Command::Open(session, dir) => {
                 if let Some(entry) = self.sessions.get_mut(&session.id) {
@@ -423,11 +429,14 @@ impl Reactor {
 /// Also when a panic unwinds: nobody waits for a reactor that is no more
 impl Drop for Reactor {
     fn drop(&mut self) {
-        let late = self.shared.inbox().end().into_iter().filter_map(|command| match command {
-            Command::Connect(connecting, _) => Some(connecting),
-            _ => None,
-        });
-        for connecting in late.chain(self.connecting.drain().map(|(_, connecting)| connecting)) {
+        for command in self.shared.inbox().end() {
+            match command {
+                Command::Connect(connecting, _) => connecting.resolve(Err(ConnectError::Closed), &mut self.woken),
+                Command::Export(export) => export.answer(None, &mut self.woken),
+                _ => {}
+            }
+        }
+        for (_, connecting) in self.connecting.drain() {
             connecting.resolve(Err(ConnectError::Closed), &mut self.woken);
         }
         for (_, StreamEntry { session, send, recv, .. }) in self.streams.drain() {

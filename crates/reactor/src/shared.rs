@@ -259,6 +259,8 @@ pub(crate) struct Session {
     pub(crate) request: Option<Request>,
     /// Client: what the server answered
     pub(crate) response: Option<Response>,
+    /// Server: what the client proved itself with
+    pub(crate) peer_certificates: Vec<Vec<u8>>,
     /// Set once: why it ended
     error: OnceLock<SessionError>,
     pub(crate) figures: Mutex<Figures>,
@@ -324,6 +326,7 @@ impl Session {
         dialect: Dialect,
         request: Option<Request>,
         response: Option<Response>,
+        peer_certificates: Vec<Vec<u8>>,
         figures: Figures,
     ) -> Self {
         Self {
@@ -332,6 +335,7 @@ impl Session {
             dialect,
             request,
             response,
+            peer_certificates,
             error: OnceLock::new(),
             figures: Mutex::new(figures),
             touched: AtomicBool::new(false),

@@ -11,6 +11,7 @@ use webtransport_proto::{ConnectionStats, Dialect, Dir, Request, Response, Sessi
 use super::{DatagramError, RecvHandle, RequestGone, SendHandle, figures, leak_if_forked};
 use crate::command::Command;
 use crate::datagrams::{DatagramCounts, DatagramLimits};
+use crate::export::ExportHandle;
 use crate::shared::{Session, Stream};
 
 /// A client's request for a session; dropping it unanswered rejects it with 404
@@ -36,6 +37,12 @@ impl RequestHandle {
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
         figures(&self.session).remote_address
+    }
+
+    /// What the client proved itself with, DER, the leaf first; nothing if it did not
+    #[must_use]
+    pub fn client_certificates(&self) -> &[Vec<u8>] {
+        &self.session.peer_certificates
     }
 
     /// The version of WebTransport that both sides speak
@@ -272,6 +279,19 @@ impl SessionHandle {
     pub fn wait_draining(&self, token: u64) -> Result<bool, SessionError> {
         self.check()?;
         self.session.wait_draining(token)
+    }
+
+    /// Ask for `length` bytes that both sides of the session can compute, and nobody else (WT §4.8)
+    ///
+    /// Of label and context no more than 255 bytes count, and TLS gives no more than 8160.
+    ///
+    /// # Errors
+    /// The session is over.
+    pub fn export_keying_material(&self, label: &[u8], context: &[u8], length: usize) -> Result<ExportHandle, SessionError> {
+        match self.end() {
+            Some(error) => Err(error),
+            None => Ok(ExportHandle::new(&self.session, label, context, length)),
+        }
     }
 
     /// End the session: what is finished is delivered first. From now on every call says that we closed it.

@@ -108,7 +108,9 @@ impl Reactor {
             max_datagram_size: self.proto.max_datagram_size(id),
             remote_address,
         };
-        let session = Arc::new(Session::new(id, Arc::clone(&self.shared), dialect, request, response, figures));
+        let peer_certificates = if request.is_some() { self.proto.peer_certificates(id) } else { Vec::new() };
+        let session = Session::new(id, Arc::clone(&self.shared), dialect, request, response, peer_certificates, figures);
+        let session = Arc::new(session);
         let entry = SessionEntry { session: Arc::clone(&session), streams: FxHashSet::default(), wanted: [0; 2] };
         self.sessions.insert(id, entry);
         self.connections.entry(id.connection()).or_default().push(id);
