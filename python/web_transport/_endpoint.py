@@ -1,5 +1,6 @@
 """What servers and clients have in common: a socket with an end."""
 
+import os
 from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
@@ -7,6 +8,7 @@ from . import _web_transport as _native
 from ._bridge import Home, tokens
 from .stats import EndpointStats
 
+KeyLog: TypeAlias = str | os.PathLike[str] | bool | None
 CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
 Dialect: TypeAlias = Literal["draft-02", "draft-07", "draft-14", "draft-16"]
 
@@ -17,6 +19,13 @@ def check_code(code: int) -> None:
     """Whether CONNECTION_CLOSE can carry *code* (RFC 9000 §19.19); ValueError if not."""
     if not 0 <= code < 1 << 62:
         raise ValueError(f"code must be at least 0 and below 2**62: {code}")
+
+
+def key_log_path(keylog: KeyLog) -> str | None:
+    """Where TLS's secrets go; only who says True lets the environment choose."""
+    if isinstance(keylog, bool) or keylog is None:
+        return os.environ.get("SSLKEYLOGFILE") or None if keylog else None
+    return os.fspath(keylog)
 
 
 class Endpoint:

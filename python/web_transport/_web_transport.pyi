@@ -60,6 +60,7 @@ class Endpoint:
         private_key: bytes,
         client_ca_certificates: Sequence[bytes] | None,
         require_client_certificate: bool,
+        keylog: str | None,
         bind: str,
         **options: object,
     ) -> Endpoint: ...  # binds; ValueError for everything that is wrong
@@ -72,6 +73,7 @@ class Endpoint:
         no_cert_verification: bool,
         certificate_chain: Sequence[bytes] | None,
         private_key: bytes | None,
+        keylog: str | None,
         **options: object,
     ) -> Endpoint: ...
     def attach(self, mailbox: Mailbox) -> None: ...  # where tokens go from now on; before the first parked token

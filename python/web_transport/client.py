@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_address
+from os import PathLike
 from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from . import _web_transport as _native
 from ._bridge import resolve, time_limit
-from ._endpoint import CongestionControl, Dialect, Endpoint
+from ._endpoint import CongestionControl, Dialect, Endpoint, key_log_path
 from ._race import Race
 from .errors import ConnectError, SessionRejected
 from .headers import Headers, HeadersLike, encoded
@@ -37,6 +38,11 @@ class Client(Endpoint):
         keep_alive_interval: Seconds of silence after which the peer is asked for a sign of life; None or 0: never.
         dialects: Versions of WebTransport to offer; of those that the peer offers too, the newest is used. With a server that has
             none of them in common, `connect` fails. Source: WT §7.1.
+        keylog: A file to which TLS's secrets are appended, so that Wireshark and its kind can decrypt what is recorded, as anybody can
+            who reads it; True takes its name from the environment's SSLKEYLOGFILE, if that is set. Source: the key log format of NSS.
+        qlog_dir: A directory, made if there is none, for a ``.sqlog`` file of each connection, called after its first connection id and
+            our side. A file is complete once its connection is forgotten, a moment after its end, at the latest when `wait_closed`
+            returns. Source: draft-ietf-quic-qlog-main-schema.
         stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
         session_receive_window: The same for all streams of a session together, if the peer has flow control of sessions.
         receive_window: The same for all streams of a connection together.
@@ -47,6 +53,7 @@ class Client(Endpoint):
         max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
     Raises:
         ValueError: More than one way to verify is given, a certificate or key cannot be used, or an option is out of range.
+        OSError: The file or the directory to write logs to cannot be opened.
     """
 
     def __init__(
@@ -62,6 +69,8 @@ class Client(Endpoint):
         certificate_chain: list[bytes] | None = None,
         private_key: bytes | None = None,
         dialects: Sequence[Dialect] = ("draft-02", "draft-07", "draft-16"),
+        keylog: str | PathLike[str] | bool | None = None,
+        qlog_dir: str | PathLike[str] | None = None,
         stream_receive_window: int = 8 * 1024 * 1024,
         session_receive_window: int = 12 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
@@ -83,6 +92,8 @@ class Client(Endpoint):
                 max_idle_timeout=max_idle_timeout,
                 keep_alive_interval=keep_alive_interval,
                 dialects=dialects,
+                keylog=key_log_path(keylog),
+                qlog_dir=qlog_dir,
                 stream_receive_window=stream_receive_window,
                 session_receive_window=session_receive_window,
                 receive_window=receive_window,

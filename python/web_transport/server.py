@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from math import inf
+from os import PathLike
 from time import monotonic
 from typing import Literal, Self
 
 from . import _web_transport as _native
 from ._bridge import Bridge, Home
-from ._endpoint import CongestionControl, Dialect, Endpoint, check_code
+from ._endpoint import CongestionControl, Dialect, Endpoint, check_code, key_log_path
 from .errors import SessionError
 from .headers import Headers, HeadersLike, encoded
 from .http import HttpHandler, HttpService
@@ -148,6 +149,11 @@ class Server(Endpoint):
         max_sessions_without_flow_control: The same for a peer that has none, such as a browser: there one session can hold up
             the others, so that more than 1 is for clients that you know (WT §5.1).
         request_timeout: Seconds that a client may take to send a request, more than 0.
+        keylog: A file to which TLS's secrets are appended, so that Wireshark and its kind can decrypt what is recorded, as anybody can
+            who reads it; True takes its name from the environment's SSLKEYLOGFILE, if that is set. Source: the key log format of NSS.
+        qlog_dir: A directory, made if there is none, for a ``.sqlog`` file of each connection, called after its first connection id and
+            our side. A file is complete once its connection is forgotten, a moment after its end, at the latest when `wait_closed`
+            returns. Source: draft-ietf-quic-qlog-main-schema.
         stream_receive_window: Bytes that a peer may send on one stream before they are read here; QUIC lets that many wait.
         session_receive_window: The same for all streams of a session together, if the peer has flow control of sessions.
         receive_window: The same for all streams of a connection together.
@@ -159,6 +165,7 @@ class Server(Endpoint):
         max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
     Raises:
         ValueError: The address cannot be bound, certificate and key do not fit each other, or an option is out of range.
+        OSError: The file or the directory to write logs to cannot be opened.
     """
 
     def __init__(
@@ -182,6 +189,8 @@ class Server(Endpoint):
         max_sessions: int = 64,
         max_sessions_without_flow_control: int = 1,
         request_timeout: float = 10,
+        keylog: str | PathLike[str] | bool | None = None,
+        qlog_dir: str | PathLike[str] | None = None,
         stream_receive_window: int = 8 * 1024 * 1024,
         session_receive_window: int = 12 * 1024 * 1024,
         receive_window: int = 16 * 1024 * 1024,
@@ -211,6 +220,8 @@ class Server(Endpoint):
                 max_sessions=max_sessions,
                 max_sessions_without_flow_control=max_sessions_without_flow_control,
                 request_timeout=request_timeout,
+                keylog=key_log_path(keylog),
+                qlog_dir=qlog_dir,
                 stream_receive_window=stream_receive_window,
                 session_receive_window=session_receive_window,
                 receive_window=receive_window,

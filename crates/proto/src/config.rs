@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::{fmt, io};
 
 use quinn_proto::{IdleTimeout, TransportConfig, VarInt, congestion};
 
@@ -23,6 +24,14 @@ pub enum CongestionControl {
     Throughput,
     /// BBR: it keeps queues, and so latency, short
     LowLatency,
+}
+
+/// Where connections write down what happens to them, each in a log of its own (draft-ietf-quic-qlog-main-schema)
+pub trait Qlog: fmt::Debug + Send + Sync {
+    /// Begin a log under a name that no other has, nor has the peer's; `None`: there is to be none
+    ///
+    /// It is written piece by piece in the middle of everything else, and flushed when its connection is forgotten.
+    fn open(&self, name: &str) -> Option<Box<dyn io::Write + Send + Sync>>;
 }
 
 /// When a server has clients prove their addresses by a Retry, which costs them a round trip (RFC 9000 §8.1.2)
@@ -98,6 +107,8 @@ pub struct Config {
     /// What a server knows again after a restart, so that it can reset connections of its former life (RFC 9000 §10.3);
     /// `None`: its private key serves
     pub reset_key: Option<Vec<u8>>,
+    /// Where connections write down what happens to them
+    pub qlog: Option<Arc<dyn Qlog>>,
     /// Whether the socket never fragments, so that the path's MTU can be probed (RFC 8899)
     pub mtu_discovery: bool,
     /// Fixes all of QUIC's randomness; for simulations only
@@ -138,6 +149,7 @@ impl Default for Config {
             max_pending_handshakes: 4096,
             retry: Retry::Load,
             reset_key: None,
+            qlog: None,
             mtu_discovery: true,
             rng_seed: None,
         }
@@ -172,7 +184,7 @@ impl Config {
     }
 
     /// The same in quinn's terms
-    pub(crate) fn transport(&self) -> Arc<TransportConfig> {
+    pub(crate) fn transport(&self) -> TransportConfig {
         let mut transport = TransportConfig::default();
         // CONNECT streams and HTTP/3's own streams come on top of the application's
         let streams = VarInt::from_u32(self.max_concurrent_streams.saturating_add(8));
@@ -195,6 +207,6 @@ impl Config {
                 transport.congestion_controller_factory(Arc::new(Metered(Arc::new(congestion::BbrConfig::default()))))
             }
         };
-        Arc::new(transport)
+        transport
     }
 }

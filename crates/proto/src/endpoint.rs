@@ -7,7 +7,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
-    ConnectionHandle, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator, Incoming, Transmit, VarInt,
+    ConnectionHandle, ConnectionIdGenerator, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator,
+    Incoming, QlogConfig, RandomConnectionIdGenerator, ServerConfig, Transmit, TransportConfig, VarInt,
 };
 use ring::{hkdf, hmac};
 
@@ -21,14 +22,18 @@ use crate::stats::{ConnectionStats, EndpointStats};
 use crate::stream::Read;
 use crate::tls::{self, ClientTls, ServerTls};
 
+/// Bytes of the connection id that a client makes up for the server: as many as fit, so that no two are the same
+const INITIAL_ID_LEN: usize = 20;
+
 /// The state machine: one UDP socket's worth of connections, sessions and streams
 ///
 /// Calls about something that is over do nothing, or return what says so.
 pub struct Endpoint {
     quic: quinn_proto::Endpoint,
     config: Arc<Config>,
-    transport: Arc<quinn_proto::TransportConfig>,
+    transport: Arc<TransportConfig>,
     client: Option<ClientTls>,
+    server: Option<ServerConfig>,
     /// A server's; it stays what it was when the certificate changes
     secret: [u8; 32],
     slots: Vec<Slot>,
@@ -98,7 +103,8 @@ impl Endpoint {
         }
         Ok(Self {
             quic: quinn_proto::Endpoint::new(Arc::new(quic), None, config.mtu_discovery, None),
-            transport: config.transport(),
+            transport: Arc::new(config.transport()),
+            server: None,
             config: Arc::new(config),
             client,
             secret: secret.unwrap_or_default(),
@@ -120,9 +126,23 @@ impl Endpoint {
     pub fn set_server_tls(&mut self, tls: &ServerTls) {
         // The same for every certificate, or the answers to Retries on their way would be worth nothing
         let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&tls::derive(&self.secret, &[b"retry token"]));
-        let mut server = quinn_proto::ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
+        let mut server = ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
         server.transport_config(Arc::clone(&self.transport));
-        self.quic.set_server_config(Some(Arc::new(server)));
+        self.quic.set_server_config(Some(Arc::new(server.clone())));
+        self.server = Some(server);
+    }
+
+    /// How QUIC is to behave on a connection that began with `id`: each has a log of its own, if there are logs
+    fn transport(&self, now: Instant, id: &quinn_proto::ConnectionId, side: &str) -> Arc<TransportConfig> {
+        let name = format!("{id}_{side}");
+        let Some(writer) = self.config.qlog.as_ref().and_then(|qlog| qlog.open(&name)) else {
+            return Arc::clone(&self.transport);
+        };
+        let mut qlog = QlogConfig::default();
+        qlog.writer(writer).title(Some(name)).start_time(now);
+        let mut transport = self.config.transport();
+        transport.qlog_stream(qlog.into_stream());
+        Arc::new(transport)
     }
 
     // ---- the network and the clock ----
@@ -168,7 +188,11 @@ impl Endpoint {
         if !incoming.remote_address_validated() && config.wants_retry(self.handshaking) {
             return self.quic.retry(incoming, buf).ok(); // which fails only for an answer to a Retry, and that is validated
         }
-        match self.quic.accept(incoming, now, buf, None) {
+        let logged = self.config.qlog.as_ref().and(self.server.clone()).map(|mut server| {
+            server.transport_config(self.transport(now, incoming.orig_dst_cid(), "server"));
+            Arc::new(server)
+        });
+        match self.quic.accept(incoming, now, buf, logged) {
             Ok((handle, quic)) => {
                 let index = self.insert(handle, quic);
                 self.slots[handle.0].handshaking = true;
@@ -280,7 +304,10 @@ impl Endpoint {
             return self.events.push_back(fail(ConnectError::Closed));
         };
         let mut config = quinn_proto::ClientConfig::new(Arc::clone(&tls.quic) as _);
-        config.transport_config(Arc::clone(&self.transport));
+        // Chosen here, because both sides' logs are called after it
+        let id = RandomConnectionIdGenerator::new(INITIAL_ID_LEN).generate_cid();
+        config.initial_dst_cid_provider(Arc::new(move || id));
+        config.transport_config(self.transport(now, &id, "client"));
         let refusal = tls.refusal.clone();
         match self.quic.connect(now, config, target.remote, &target.server_name) {
             Ok((handle, quic)) => {

@@ -37,7 +37,7 @@ mod subprotocol;
 pub mod tls;
 mod varint;
 
-pub use config::{Config, CongestionControl, Retry};
+pub use config::{Config, CongestionControl, Qlog, Retry};
 pub use connection::Target;
 pub use endpoint::Endpoint;
 pub use error::{CloseSource, ConfigError, ConnectError, DatagramError, SessionError};

@@ -1,5 +1,7 @@
 //! An endpoint: a server or a client.
 
+use std::path::PathBuf;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -23,18 +25,20 @@ pub(crate) struct Endpoint {
 impl Endpoint {
     /// Bind and serve
     #[staticmethod]
-    #[pyo3(signature = (*, certificate_chain, private_key, client_ca_certificates, require_client_certificate, bind, **options))]
+    #[pyo3(signature = (*, certificate_chain, private_key, client_ca_certificates, require_client_certificate, keylog, bind, **options))]
     fn server(
         certificate_chain: Vec<Vec<u8>>,
         private_key: &[u8],
         client_ca_certificates: Option<Vec<Vec<u8>>>,
         require_client_certificate: bool,
+        keylog: Option<PathBuf>,
         bind: &str,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let config = options::config(options)?;
         let address = options::bind(bind)?;
-        let tls = ServerOptions { client_roots: client_ca_certificates, require_client_certificate, key_log: None };
+        let key_log = options::key_log(keylog)?;
+        let tls = ServerOptions { client_roots: client_ca_certificates, require_client_certificate, key_log };
         let server = server_tls(certificate_chain, private_key, &tls)?;
         let handle = EndpointHandle::server(config, server, address).map_err(errors::start)?;
         Ok(Self { handle, tls })
@@ -43,8 +47,9 @@ impl Endpoint {
     /// A client on a free port
     #[staticmethod]
     #[pyo3(signature = (
-        *, ca_certificates, server_certificate_hashes, pin_rules, no_cert_verification, certificate_chain, private_key, **options
+        *, ca_certificates, server_certificate_hashes, pin_rules, no_cert_verification, certificate_chain, private_key, keylog, **options
     ))]
+    #[allow(clippy::too_many_arguments)] // they are keyword arguments
     fn client(
         ca_certificates: Option<Vec<Vec<u8>>>,
         server_certificate_hashes: Option<Vec<Vec<u8>>>,
@@ -52,6 +57,7 @@ impl Endpoint {
         no_cert_verification: bool,
         certificate_chain: Option<Vec<Vec<u8>>>,
         private_key: Option<&[u8]>,
+        keylog: Option<PathBuf>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let config = options::config(options)?;
@@ -78,7 +84,8 @@ impl Endpoint {
             (None, None) => None,
             _ => return Err(PyValueError::new_err("certificate_chain and private_key need each other")),
         };
-        let tls = ClientTls::with_options(verification, &ClientOptions { identity, key_log: None }).map_err(errors::config)?;
+        let options = ClientOptions { identity, key_log: options::key_log(keylog)? };
+        let tls = ClientTls::with_options(verification, &options).map_err(errors::config)?;
         let handle = EndpointHandle::client(config, tls).map_err(errors::start)?;
         Ok(Self { handle, tls: ServerOptions::default() })
     }

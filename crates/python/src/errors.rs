@@ -1,5 +1,8 @@
 //! Every error of the native side as a class of `web_transport.errors`.
 
+use std::io;
+use std::path::Path;
+
 use pyo3::IntoPyObject;
 use pyo3::call::PyCallArgs;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -36,6 +39,16 @@ pub(crate) fn start(error: StartError) -> PyErr {
         StartError::Config(error) => config(error),
         error @ StartError::Bind(..) => PyValueError::new_err(error.to_string()),
         StartError::System(error) => PyOSError::new_err(error),
+    }
+}
+
+/// The `OSError` that Python itself would raise for a file
+pub(crate) fn file(path: &Path, error: &io::Error) -> PyErr {
+    let text = error.to_string();
+    let text = text.split(" (os error").next().unwrap_or_default().to_owned();
+    match error.raw_os_error() {
+        Some(code) => PyOSError::new_err((code, text, path.to_owned())),
+        None => PyOSError::new_err(format!("{}: {text}", path.display())),
     }
 }
 

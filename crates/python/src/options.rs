@@ -1,12 +1,16 @@
 //! Arguments of endpoints, checked: whatever is wrong with one is a `ValueError` that names it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
-use webtransport_reactor::proto::{AllowedOrigins, Config, CongestionControl, Dialect, Retry};
+use webtransport_reactor::proto::tls::KeyLog;
+use webtransport_reactor::proto::{AllowedOrigins, Config, CongestionControl, Dialect, Qlog, Retry};
+use webtransport_reactor::{KeyLogFile, QlogDir};
 
 use crate::errors;
 
@@ -47,6 +51,7 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
                 config.dialects = words.iter().map(|word| choice(name, word, &choices)).collect::<PyResult<_>>()?;
             }
             "reset_key" => config.reset_key = reset_key(value)?,
+            "qlog_dir" => config.qlog = qlog_dir(value)?,
             "max_idle_timeout" => config.max_idle_timeout = timeout(name, value)?,
             "keep_alive_interval" => config.keep_alive_interval = timeout(name, value)?,
             "request_timeout" => {
@@ -76,6 +81,17 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
     }
     config.validate().map_err(errors::config)?;
     Ok(config)
+}
+
+fn qlog_dir(value: &Bound<'_, PyAny>) -> PyResult<Option<Arc<dyn Qlog>>> {
+    let Some(path) = value.extract::<Option<PathBuf>>()? else { return Ok(None) };
+    Ok(Some(Arc::new(QlogDir::open(&path).map_err(|error| errors::file(&path, &error))?)))
+}
+
+/// Where TLS writes down its secrets
+pub(crate) fn key_log(path: Option<PathBuf>) -> PyResult<Option<Arc<dyn KeyLog>>> {
+    let Some(path) = path else { return Ok(None) };
+    Ok(Some(Arc::new(KeyLogFile::open(&path).map_err(|error| errors::file(&path, &error))?)))
 }
 
 /// A secret, or none; one that can be guessed would let anybody reset connections

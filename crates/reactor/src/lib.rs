@@ -31,6 +31,7 @@ mod export;
 mod fork;
 mod handle;
 mod http;
+mod logs;
 pub mod mailbox;
 pub mod pipe;
 mod reactor;
@@ -45,6 +46,7 @@ pub use handle::{
     ConnectingHandle, DatagramError, EndpointHandle, RecvHandle, RequestGone, RequestHandle, SendHandle, SessionHandle, StartError,
 };
 pub use http::{HttpHandle, HttpRequestHandle};
+pub use logs::{KeyLogFile, QlogDir};
 pub use mailbox::Mailbox;
 pub use pipe::{Chunks, RecvCounts, SendCounts, StreamError};
 pub use shared::Counts;
