@@ -176,10 +176,10 @@ class _Firefox:
 
 
 @asynccontextmanager
-async def launch_chromium() -> AsyncIterator[Browser]:
-    """Run Debian's Chromium, headless, with a profile of its own."""
+async def launch_chromium(*flags: str) -> AsyncIterator[Browser]:
+    """Run Debian's Chromium, headless, with a profile of its own and *flags* on its command line."""
     async with playwright.async_api.async_playwright() as driver:
-        browser = await driver.chromium.launch(executable_path="/usr/bin/chromium", timeout=_LAUNCH_TIMEOUT * 1000)
+        browser = await driver.chromium.launch(executable_path="/usr/bin/chromium", args=flags, timeout=_LAUNCH_TIMEOUT * 1000)
         try:
             yield _Chromium(browser)
         finally:

@@ -37,8 +37,8 @@ async function first(streams) {
 
 _VISIT = """(url, hash, ...parameters) => {
     const serverCertificateHashes = [{algorithm: "sha-256", value: Uint8Array.from(hash)}];
-    async function connect(path = "/") {
-        const transport = new WebTransport(url + path, {serverCertificateHashes});
+    async function connect(path = "/", options = {}) {
+        const transport = new WebTransport(url + path, {serverCertificateHashes, ...options});
         await transport.ready;
         return transport;
     }
@@ -70,7 +70,7 @@ class Meeting:
         self._address = f"https://127.0.0.1:{server.local_addr[1]}", list(certificate_hash)
 
     async def visit(self, function: str, *parameters: object) -> Any:
-        """Run *function* in the page, with *parameters* after ``connect``, which opens a session at a path of the server."""
+        """Run *function* in the page, with *parameters* after ``connect``, which opens a session: of the server's path, and options."""
         return await self.page.evaluate(_VISIT % function, *self._address, *parameters)
 
     async def session(self) -> Session:

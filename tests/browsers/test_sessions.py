@@ -29,6 +29,33 @@ async def test_session_as_the_page_asked_for_it(meet: Meeting) -> None:
     assert session.dialect == "draft-02"
 
 
+async def test_page_and_server_agree_on_a_subprotocol(meet: Meeting, browser: Browser) -> None:
+    """WT §3.3: the server picks of what the page offers, and the page learns what."""
+    if browser.name == "firefox":
+        pytest.skip("this Firefox offers no subprotocols")
+
+    async def serve() -> list[str]:
+        request = await meet.server.accept()
+        assert request is not None
+        async with await request.accept(subprotocol="b") as session:
+            await session.accept_bi()
+            assert session.subprotocol == "b"
+        return request.subprotocols
+
+    async with asyncio.TaskGroup() as group:
+        visiting = group.create_task(
+            meet.visit(
+                """async (connect) => {
+                    const transport = await connect("/", {protocols: ["a", "b"]});
+                    await transport.createBidirectionalStream();
+                    return transport.protocol;
+                }"""
+            )
+        )
+        serving = group.create_task(serve())
+    assert (visiting.result(), serving.result()) == ("b", ["a", "b"])
+
+
 async def test_page_closes(meet: Meeting) -> None:
     """WT §6: the page's code and reason arrive at the server."""
     _, closed = await meet(

@@ -18,7 +18,7 @@ from tests.interop.roster import PARAMETERS, Peer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the peers' programs listen for signals and standard input")
 
-RESET, STOP, CLOSE, REJECT = 5, 6, (7, "bye"), 404  # as in peers/common.py
+RESET, STOP, CLOSE, REJECT, SUBPROTOCOL = 5, 6, (7, "bye"), 404, "b"  # as in peers/common.py
 TIMEOUT = 20.0  # seconds for one test's conversation; the slowest takes two
 
 
@@ -48,7 +48,8 @@ class OurServer:
         if path == "/reject":
             await request.reject(REJECT)
             return
-        async with await request.accept() as session:
+        subprotocol = SUBPROTOCOL if SUBPROTOCOL in request.subprotocols else None
+        async with await request.accept(subprotocol=subprotocol) as session:
             self.sessions.append(session)
             try:
                 async with asyncio.TaskGroup() as tasks:
@@ -189,6 +190,12 @@ async def test_client_sees_our_close(check: PeerClient) -> None:
 @pytest.mark.feature("reject")
 async def test_client_sees_our_rejection(check: PeerClient) -> None:
     assert await check("reject") == check.expect(["rejected", REJECT])
+
+
+@pytest.mark.feature("subprotocol")
+async def test_client_agrees_on_a_subprotocol(check: PeerClient, ours: OurServer) -> None:
+    assert await check("subprotocol") == check.expect(SUBPROTOCOL)
+    assert ours.sessions[0].subprotocol == SUBPROTOCOL
 
 
 @pytest.mark.feature("drain")

@@ -22,7 +22,7 @@ from tests.interop.roster import PARAMETERS, Peer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the peers' programs listen for signals and standard input")
 
-RESET, STOP, CLOSE, REJECT = 5, 6, (7, "bye"), 404  # as in peers/common.py
+RESET, STOP, CLOSE, REJECT, SUBPROTOCOL = 5, 6, (7, "bye"), 404, "b"  # as in peers/common.py
 PAYLOAD = bytes(range(250)) * 400
 TIMEOUT = 20.0  # seconds for one test's conversation; the slowest takes two
 
@@ -194,6 +194,13 @@ async def test_we_see_a_servers_rejection(server: PeerServer) -> None:
         with pytest.raises(web_transport.ConnectError) as caught:
             await client.connect(server.url("/reject"))
     assert getattr(caught.value, "status_code", None) == server.expect(REJECT)
+
+
+@pytest.mark.feature("subprotocol")
+async def test_server_picks_a_subprotocol_of_ours(server: PeerServer) -> None:
+    async with asyncio.timeout(TIMEOUT), server.client() as client:
+        async with await client.connect(server.url("/echo"), subprotocols=["a", SUBPROTOCOL]) as session:
+            assert session.subprotocol == server.expect(SUBPROTOCOL)
 
 
 @pytest.mark.feature("drain")
