@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -40,8 +40,11 @@ class PeerServer:
         return f"{self._url}{path}"
 
     @asynccontextmanager
-    async def session(self, path: str = "/echo", timeout: float = TIMEOUT) -> AsyncIterator[web_transport.Session]:
-        async with asyncio.timeout(timeout), self.client() as client, await client.connect(self.url(path)) as session:
+    async def session(
+        self, path: str = "/echo", *, subprotocols: Sequence[str] = (), timeout: float = TIMEOUT
+    ) -> AsyncIterator[web_transport.Session]:
+        url = self.url(path)
+        async with asyncio.timeout(timeout), self.client() as client, await client.connect(url, subprotocols=subprotocols) as session:
             yield session
 
     async def saw(self, what: str) -> object:
@@ -198,9 +201,8 @@ async def test_we_see_a_servers_rejection(server: PeerServer) -> None:
 
 @pytest.mark.feature("subprotocol")
 async def test_server_picks_a_subprotocol_of_ours(server: PeerServer) -> None:
-    async with asyncio.timeout(TIMEOUT), server.client() as client:
-        async with await client.connect(server.url("/echo"), subprotocols=["a", SUBPROTOCOL]) as session:
-            assert session.subprotocol == server.expect(SUBPROTOCOL)
+    async with server.session(subprotocols=["a", SUBPROTOCOL]) as session:
+        assert session.subprotocol == server.expect(SUBPROTOCOL)
 
 
 @pytest.mark.feature("drain")
@@ -226,3 +228,12 @@ async def test_server_takes_sessions_at_the_same_time(server: PeerServer) -> Non
         for number, session in enumerate(sessions):
             await session.send_datagram(b"%d" % number)
         assert await asyncio.gather(*(session.receive_datagram() for session in sessions)) == server.expect([b"0", b"1", b"2"])
+
+
+@pytest.mark.feature("pool")
+async def test_server_takes_sessions_at_the_same_time_on_one_connection(server: PeerServer) -> None:
+    async with asyncio.timeout(TIMEOUT), server.client() as client:
+        sessions = [await client.connect(server.url("/echo"), pool=True) for _ in range(3)]
+        assert client.stats().connections == 1
+        answers = await asyncio.gather(*(echo(session, b"%d" % number) for number, session in enumerate(sessions)))
+        assert answers == server.expect([b"0", b"1", b"2"])
