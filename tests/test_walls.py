@@ -23,11 +23,13 @@ TRANSPORT = [
 # Each row may import the rows above it, and the rest of the framework is at the level of the last but one
 FRAMEWORK = [
     ("types", "constants", "exceptions", "utils"),
-    ("events", "config", "diagnostics", "serializer"),
-    "stream",
+    ("events", "config", "diagnostics", "serializer", "_waiting"),
+    ("_halves", "_options"),
+    ("stream", "datagrams"),
     "session",
     ("connection", "messaging"),
-    ("client", "server", "manager"),
+    "manager",
+    ("client", "server"),
     ("router", "middleware"),
     ("app", "cluster", "fleet", "reconnect"),
 ]

@@ -255,8 +255,7 @@ def translated(error: web_transport.WebTransportError) -> WebTransportError:
     match error:
         case web_transport.SessionRejected():
             kind = AuthenticationError if error.status_code in (401, 403, 407) else HandshakeError
-            headers = joined(getattr(error, "headers", ()))
-            return kind(message, None, {"status_code": error.status_code, "headers": headers, "body": getattr(error, "body", b"")})
+            return kind(message, None, {"status_code": error.status_code, "headers": joined(error.headers), "body": error.body})
         case web_transport.ConnectError():
             return ConnectionError(message)
         case web_transport.SessionClosedByPeer(source="session"):
@@ -284,10 +283,10 @@ def translated(error: web_transport.WebTransportError) -> WebTransportError:
     return WebTransportError(message)
 
 
-def joined(fields: "Mapping[str, str] | tuple[tuple[str, str], ...]") -> dict[str, str]:
+def joined(fields: web_transport.Headers) -> dict[str, str]:
     """Header fields by name; repeated ones become one (RFC 9110 §5.3)."""
     headers: dict[str, str] = {}
-    for name, value in fields.items() if isinstance(fields, Mapping) else fields:
+    for name, value in fields:
         headers[name] = f"{headers[name]}, {value}" if name in headers else value
     return headers
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 else:
-    Buffer: TypeAlias = "bytes | bytearray | memoryview"  # `collections.abc.Buffer` is not in Python 3.11
+    Buffer: TypeAlias = bytes | bytearray | memoryview  # and all their kind: `collections.abc.Buffer` is not in Python 3.11
 
 __all__ = [
     "Address",

@@ -1,0 +1,39 @@
+"""Waiting for the transport: in the framework's words, and no longer than allowed."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from .exceptions import TimeoutError as FrameworkTimeoutError
+from .exceptions import translating
+
+_T = TypeVar("_T")
+
+
+async def within(seconds: float | None, what: str, call: Coroutine[Any, Any, _T]) -> _T:
+    """What *call* returns; after *seconds*, or never if that is None, it is cancelled, and *what* is in the error.
+
+    The calls of the transport lose nothing when they are cancelled, so what times out may be tried again.
+    """
+    if seconds is None:
+        with translating:
+            return await call
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            with translating:
+                return await call
+    except TimeoutError as error:
+        if not limit.expired():  # another's: the peer's silence, or a limit around this one
+            raise
+        raise FrameworkTimeoutError(f"{what} took longer than {seconds:g} s") from error
+
+
+def at_once(call: Coroutine[Any, Any, _T]) -> tuple[_T] | None:
+    """What *call* returns if it need not wait for it; None, and it is given up, if it would."""
+    try:
+        call.send(None)
+    except StopIteration as returned:
+        return (returned.value,)
+    finally:
+        call.close()
+    return None

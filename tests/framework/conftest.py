@@ -1,0 +1,64 @@
+"""What the framework's tests share: servers and clients of the framework over loopback, and the two ends of a session."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from pywebtransport import ClientConfig, ServerConfig, WebTransportClient, WebTransportServer
+from pywebtransport.utils import generate_self_signed_cert
+
+from tests.framework.meeting import Ends, join
+
+
+@pytest.fixture(scope="session")
+def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """The files of a certificate for localhost and of its key."""
+    return generate_self_signed_cert("localhost", tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+async def serve(pem: tuple[str, str]) -> AsyncIterator[Callable[..., Awaitable[WebTransportServer]]]:
+    """Makes servers that listen on free ports of 127.0.0.1, and closes them after the test."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(**fields: Any) -> WebTransportServer:
+            settings = {"certfile": pem[0], "keyfile": pem[1], "bind_host": "127.0.0.1", "bind_port": 0, "close_timeout": 0.2}
+            server = await stack.enter_async_context(WebTransportServer(ServerConfig(**{**settings, **fields})))
+            await server.listen()
+            return server
+
+        yield serve
+
+
+@pytest.fixture
+async def make_client() -> AsyncIterator[Callable[..., WebTransportClient]]:
+    """Makes clients that take any certificate, and closes them after the test."""
+    async with AsyncExitStack() as stack:
+
+        def make(**fields: Any) -> WebTransportClient:
+            client = WebTransportClient(ClientConfig(**{"verify_mode": ssl.CERT_NONE, **fields}))
+            stack.push_async_exit(client)
+            return client
+
+        yield make
+
+
+@pytest.fixture
+async def meet(serve: Any, make_client: Any) -> Callable[..., Awaitable[Ends]]:
+    """Connects a client to a server, each with the fields of the configuration that it is given."""
+
+    async def meet(client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, path: str = "/", **options: Any) -> Ends:
+        listener, connector = await serve(**(server or {})), make_client(**(client or {}))
+        return await join(connector, listener, path, **options)
+
+    return meet
+
+
+@pytest.fixture
+async def ends(meet: Any) -> Ends:
+    """A session with the defaults."""
+    async with asyncio.timeout(30):
+        return await meet()

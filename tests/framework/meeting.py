@@ -1,0 +1,43 @@
+"""How the framework's tests connect a client to a server."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from pywebtransport import WebTransportClient, WebTransportServer, WebTransportSession, WebTransportStream
+
+
+def url_of(server: WebTransportServer, path: str = "/") -> str:
+    """Where a server listens."""
+    return f"https://127.0.0.1:{server.local_addresses[0][1]}{path}"
+
+
+async def requested(server: WebTransportServer) -> WebTransportSession:
+    """The next session that somebody asks a server for."""
+    async for connection in server.incoming_connections():
+        async for session in connection.incoming_sessions():
+            return session
+    raise AssertionError("the server was closed")
+
+
+@dataclass
+class Ends:
+    """The two ends of a session, and who made them."""
+
+    client: WebTransportSession
+    server: WebTransportSession
+    connector: WebTransportClient
+    listener: WebTransportServer
+
+    async def bi(self) -> tuple[WebTransportStream, WebTransportStream]:
+        """A bidirectional stream of the client: its end and the server's."""
+        return await self.client.create_bidirectional_stream(), await self.server.accept_bidirectional_stream()
+
+
+async def join(connector: WebTransportClient, listener: WebTransportServer, path: str = "/", **options: Any) -> Ends:
+    """A session of a client with a server."""
+    async with asyncio.TaskGroup() as tasks:
+        connecting = tasks.create_task(connector.connect(url_of(listener, path), **options))
+        session = await requested(listener)
+        await session.accept()
+    return Ends(connecting.result(), session, connector, listener)
