@@ -2,8 +2,11 @@
 
 from importlib.metadata import version
 
+from .client import WebTransportClient
 from .config import ClientConfig, ServerConfig
+from .connection import WebTransportConnection
 from .constants import ErrorCodes
+from .datagrams import WebTransportDatagrams
 from .events import Event, EventEmitter, EventHandler
 from .exceptions import (
     AuthenticationError,
@@ -23,6 +26,10 @@ from .exceptions import (
     TimeoutError,
     WebTransportError,
 )
+from .manager import ConnectionManager, SessionManager
+from .server import WebTransportServer
+from .session import WebTransportSession
+from .stream import WebTransportBidirectionalStream, WebTransportReceiveStream, WebTransportSendStream, WebTransportStream
 from .types import Address, ConnectionState, EventType, Headers, SessionId, SessionState, StreamDirection, StreamId, StreamState
 
 __version__ = version("webtransport-python")
@@ -35,6 +42,7 @@ __all__ = [
     "ClientError",
     "ConfigurationError",
     "ConnectionError",
+    "ConnectionManager",
     "ConnectionState",
     "DatagramError",
     "ErrorCodes",
@@ -52,12 +60,22 @@ __all__ = [
     "SessionClosedError",
     "SessionError",
     "SessionId",
+    "SessionManager",
     "SessionState",
     "StreamDirection",
     "StreamError",
     "StreamId",
     "StreamState",
     "TimeoutError",
+    "WebTransportBidirectionalStream",
+    "WebTransportClient",
+    "WebTransportConnection",
+    "WebTransportDatagrams",
     "WebTransportError",
+    "WebTransportReceiveStream",
+    "WebTransportSendStream",
+    "WebTransportServer",
+    "WebTransportSession",
+    "WebTransportStream",
     "__version__",
 ]

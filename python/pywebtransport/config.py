@@ -89,8 +89,8 @@ class _Config:
     stream_receive_window: int = _setting(8 * MIB, _WINDOW)
     """Bytes that a peer may send on one stream before they are read."""
 
-    initial_max_data: int = _setting(16 * MIB, _WINDOW)
-    """Bytes that a peer may send on one session before they are read. Not used: the transport takes the connection's window."""
+    initial_max_data: int = _setting(16 * MIB, _integer(1, (1 << 32) - 1))
+    """Bytes that a peer may send on one session before they are read, if it has flow control of sessions (WT §5)."""
 
     initial_max_streams_bidi: int = _setting(100, _COUNT_OR_0)
     """Not used: `max_streams_bidi` holds from the beginning."""

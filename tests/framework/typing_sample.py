@@ -1,0 +1,162 @@
+"""The framework as its users write it: never run, but checked by mypy in its strict mode."""
+
+import asyncio
+import ssl
+
+from pywebtransport import (
+    ClientConfig,
+    ConnectionError,
+    ConnectionManager,
+    ErrorCodes,
+    Event,
+    EventEmitter,
+    EventHandler,
+    EventType,
+    HandshakeError,
+    ServerConfig,
+    SessionError,
+    SessionManager,
+    SessionState,
+    StreamError,
+    StreamId,
+    WebTransportBidirectionalStream,
+    WebTransportClient,
+    WebTransportConnection,
+    WebTransportDatagrams,
+    WebTransportReceiveStream,
+    WebTransportSendStream,
+    WebTransportServer,
+    WebTransportSession,
+    WebTransportStream,
+)
+from pywebtransport.diagnostics import ClientStats, ServerStats, SessionDiagnostics, StreamDiagnostics
+from pywebtransport.types import Address, Buffer, Headers, SessionId, SessionProtocol
+from pywebtransport.utils import certificate_hash, generate_self_signed_cert
+
+
+async def use_client() -> None:
+    config: ClientConfig = ClientConfig.create(verify_mode=ssl.CERT_NONE).update(max_idle_timeout=5).copy()
+    config = ClientConfig.from_dict(config.to_dict())
+    async with WebTransportClient.create(config=config) as client:
+        client.set_default_headers({"x-a": "b"})
+        try:
+            session: WebTransportSession = await client.connect("https://localhost/", headers={"x": "y"}, timeout=5)
+        except HandshakeError as error:
+            status: int | None = error.status_code
+            answer: Headers = error.headers
+            print(status, answer, error.to_dict(), error.category, error.is_fatal, error.is_retriable)
+            return
+        async with session:
+            await use_session(session)
+        await session.connection.close()
+        another: WebTransportSession = await client.connect(url="https://localhost/")
+        await another.close(error_code=ErrorCodes.APP_NO_ERROR, reason="done")
+        stats: ClientStats = client.diagnostics().stats
+        awaited: ClientStats = (await client.diagnostics()).stats
+        rate: float = stats.success_rate + awaited.success_rate
+        print(rate, client.is_closed, client.config.connect_timeout)
+
+
+async def use_session(session: WebTransportSession) -> None:
+    stream: WebTransportStream = await session.create_bidirectional_stream()
+    await stream.write_all(b"Hello", end_stream=True)
+    everything: bytes = await stream.read_all()
+    send: WebTransportSendStream = await session.create_unidirectional_stream()
+    async with send:
+        await send.write(data=memoryview(everything), end_stream=False)
+    await session.send_datagram(data=b"datagram")
+    await session.datagrams.send(b"datagram")
+    datagrams: WebTransportDatagrams = await session.datagrams
+    data: bytes = await datagrams.receive()
+    maybe: bytes | None = await datagrams.try_receive()
+    size: int = datagrams.max_size + datagrams.dropped_incoming + datagrams.dropped_outgoing + len(data + (maybe or b""))
+    async for either in session.incoming_streams():
+        if isinstance(either, WebTransportStream):
+            await either.write(b"x")
+        one: bytes = await either.read(max_bytes=size)
+        print(one)
+    async for both in session.incoming_bidirectional_streams():
+        await use_stream(both)
+    async for recv in session.incoming_unidirectional_streams():
+        incoming: WebTransportReceiveStream = recv
+        async for chunk in incoming:
+            print(len(chunk))
+    accepted: WebTransportBidirectionalStream = await session.accept_bidirectional_stream()
+    uni: WebTransportReceiveStream = await session.accept_unidirectional_stream()
+    key: bytes = await session.export_keying_material(label="x", context=b"", length=32)
+    code: int | None = session.close_code
+    reason: str | None = session.close_reason
+    state: SessionState = session.state
+    address: Address = session.remote_address
+    identity: SessionId = session.session_id
+    figures: SessionDiagnostics = session.diagnostics()
+    figures = await session.diagnostics()
+    print(accepted, uni, key, code, reason, state, address, identity, figures, session.path, session.headers.get("x"), session.wt_protocol)
+    await session.wait_closed()
+
+
+async def use_stream(stream: WebTransportStream) -> None:
+    number: StreamId = stream.stream_id
+    session: SessionProtocol = stream.session
+    line: bytes = await stream.readline() + await stream.readuntil(separator=b";", limit=10) + await stream.readexactly(n=3)
+    buffer: Buffer = bytearray(line)
+    try:
+        await stream.write(buffer)
+    except (StreamError, SessionError, ConnectionError) as error:
+        print(error.error_code, error.details)
+    figures: StreamDiagnostics = await stream.diagnostics()
+    print(number, session.session_id, stream.can_read, stream.can_write, stream.is_closed, stream.direction, stream.state, figures)
+    await stream.reset(error_code=1)
+    await stream.stop_receiving(error_code=1)
+    await stream.close()
+
+
+async def use_events(session: WebTransportSession) -> None:
+    async def on_datagram(event: Event) -> None:
+        if isinstance(event.data, dict) and (data := event.data.get("data")):
+            await session.send_datagram(data=b"ECHO: " + data)
+
+    def on_any(event: Event) -> None:
+        print(event.type, event.source, event.timestamp)
+
+    handler: EventHandler = on_datagram
+    events: EventEmitter = session.events
+    events.on(event_type=EventType.DATAGRAM_RECEIVED, handler=handler)
+    events.once(event_type=EventType.SESSION_CLOSED, handler=on_any)
+    events.on_any(on_any)
+    event: Event = await events.wait_for(event_type=[EventType.SESSION_CLOSED, "mine"], condition=lambda event: bool(event.data), timeout=1)
+    await events.emit("mine", data={"a": 1})
+    events.emit_nowait("mine")
+    events.off(event_type=EventType.DATAGRAM_RECEIVED, handler=handler)
+    events.off_any(on_any)
+    print(event, events.listeners("mine"))
+    await events.close()
+
+
+async def use_server() -> None:
+    certfile, keyfile = generate_self_signed_cert(hostname="localhost", output_dir=".")
+    print(certificate_hash(certfile).hex())
+    config = ServerConfig(certfile=certfile, keyfile=keyfile, bind_host="127.0.0.1", bind_port=0)
+    async with WebTransportServer(config=config) as server, asyncio.TaskGroup() as tasks:
+        await server.listen(host="127.0.0.1", port=0)
+        addresses: list[Address] = server.local_addresses
+        tasks.create_task(server.serve_forever())
+        async for connection in server.incoming_connections():
+            tasks.create_task(use_connection(connection))
+        stats: ServerStats = server.diagnostics().stats
+        print(addresses, server.is_serving, stats.connections_accepted)
+        connections: ConnectionManager = server.connection_manager
+        sessions: SessionManager = server.session_manager
+        print(await connections.get_stats(), await sessions.get_sessions_by_state(SessionState.CONNECTED))
+
+
+async def use_connection(connection: WebTransportConnection) -> None:
+    async for session in connection.incoming_sessions():
+        if session.path == "/":
+            await session.accept(wt_protocol=session.wt_available_protocols[0], headers={"x": "y"})
+        else:
+            await session.reject(status_code=404, headers={"x": "y"})
+    other: WebTransportSession = await connection.create_session(path="/other", headers={"x": "y"})
+    print(other, connection.sessions, connection.state, connection.remote_address, connection.is_client, connection.diagnostics().closed_at)
+    await connection.close_gracefully()
+    await connection.close(error_code=0, reason="")
