@@ -331,6 +331,26 @@ fn a_request_that_is_never_complete_is_given_up() {
 }
 
 #[test]
+fn a_timeout_tells_how_far_the_server_came() {
+    for (asked, expected) in
+        [(false, "timed out: no answer from the server"), (true, "timed out: server fell silent before it answered the request")]
+    {
+        let mut pair = Pair::new(Net::default());
+        pair.sim.blackhole = !asked;
+        pair.ask("/");
+        if asked {
+            pair.event(Side::Server, "request", |event| matches!(event, Event::SessionRequested { .. }).then_some(()));
+            pair.sim.blackhole = true;
+        }
+        let error = pair.event(Side::Client, "failure", |event| match event {
+            Event::ConnectFailed { error, .. } => Some(error.to_string()),
+            _ => None,
+        });
+        assert_eq!(error, expected);
+    }
+}
+
+#[test]
 fn a_server_without_settings_is_given_up() {
     let config = Config { keep_alive_interval: Some(Duration::from_secs(1)), ..Config::default() };
     let mut sim = raw_server(Net::default(), config);

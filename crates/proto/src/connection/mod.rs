@@ -440,7 +440,7 @@ impl Connection {
 
     fn stage(&self) -> Stage {
         match &self.peer {
-            _ if self.quic.is_handshaking() => Stage::Handshake,
+            _ if !self.measured.connected => Stage::Handshake, // quinn's state is past it once the connection is lost
             None => Stage::Settings,
             Some(_) => Stage::Answer,
         }
