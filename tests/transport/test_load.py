@@ -89,9 +89,10 @@ async def start():
 
 @pytest.mark.deadline(600)
 @pytest.mark.parametrize(("count", "rounds"), [(100, 3), pytest.param(2000, 60, marks=pytest.mark.soak)])
-async def test_none_of_many_sessions_is_lost(start, count, rounds, record_property):
-    """Each session, on a connection of its own, has a message echoed every second, and is still open at the end."""
-    server = await start(1)
+@pytest.mark.parametrize("sharing", [1, 50])
+async def test_none_of_many_sessions_is_lost(start, count, rounds, sharing, record_property):
+    """Each session, with so many on a connection, has a message echoed every second, and is still open at the end."""
+    server = await start(sharing)
     (port,) = await server.line()
     url = f"https://127.0.0.1:{int(port)}/"
     async with Client(no_cert_verification=True) as client:
@@ -101,13 +102,14 @@ async def test_none_of_many_sessions_is_lost(start, count, rounds, record_proper
 
         async def connect():
             async with room:
-                return await client.connect(url)
+                return await client.connect(url, pool=sharing > 1)
 
         sessions = await asyncio.gather(*(connect() for _ in range(count)))
         after, open_ = await server.measure()
         assert open_ == count
-        print(f"{count} idle sessions: {(after - before) / count:.1f} KiB each on the server")
+        print(f"{count} idle sessions, {sharing} on a connection: {(after - before) / count:.1f} KiB each on the server")
         record_property("kib_per_idle_session", (after - before) / count)
+        assert client.stats().connections >= count / sharing
         streams = await asyncio.gather(*(session.open_bi() for session in sessions))
         loop = asyncio.get_running_loop()
         start_at = loop.time()
