@@ -1,4 +1,4 @@
-"""The race among a host's addresses (RFC 8305): the first that answers wins, and if none does, each has its cause."""
+"""The race among a host's addresses (RFC 8305): the first whose server is reached wins, and if none is, each has its cause."""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,7 +23,7 @@ class Race:
         self._failures: dict[Address, str] = {}
 
     async def run(self, bridge: Bridge) -> _native.Session:
-        """The session of the first that answers.
+        """The session of the first whose server is reached. It alone is asked, and has all the time to answer.
 
         Raises:
             SessionRejected: That answer is no.
@@ -32,12 +32,15 @@ class Race:
         token = tokens()
         try:
             while self._untried or self._running:
-                if self._untried:
+                winner = next((address for address, attempt in self._running.items() if attempt.asked), None)
+                if winner is not None:
+                    self._running = {winner: self._running[winner]}  # dropped, the others are cancelled
+                elif self._untried:
                     self._try(self._untried.popleft())
                 if (session := self._poll(token)) is not None:
                     return session
                 if self._running:
-                    await bridge.woken(token, _STAGGER if self._untried else None)
+                    await bridge.woken(token, _STAGGER if self._untried and winner is None else None)
         finally:
             self._failures |= dict.fromkeys(self._running, "no answer yet")
             self._running.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes

@@ -138,6 +138,8 @@ class Connecting:
     """An attempt to connect. Dropping it before `poll` returned the session cancels it."""
 
     def poll(self, token: int) -> Session | None: ...  # ConnectError, SessionRejected
+    @property
+    def asked(self) -> bool: ...
 
 @final
 class Exporting:

@@ -217,6 +217,20 @@ async def test_a_rejection_ends_the_race(server, make_client, monkeypatch):
             await connecting
 
 
+async def test_a_server_that_takes_its_time_is_the_only_one_asked(make_server, make_client, monkeypatch):
+    """Addresses race to be reached; whoever is has all the time to answer, and no other is asked for the same session."""
+    first = make_server()
+    port = first.local_addr[1]
+    second = make_server(bind=f"127.0.0.2:{port}")
+    resolving_to(monkeypatch, "127.0.0.1", "127.0.0.2")
+    connecting = asyncio.create_task(make_client().connect(f"https://two.example:{port}/"))
+    request = await first.accept()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(second.accept(), 0.6)  # more than twice the time after which the next address joins in
+    session = await request.accept()
+    assert (await connecting).url == session.url
+
+
 def test_families_are_tried_by_turns():
     """The best first, then one of the other family (RFC 8305 §4)."""
     addresses = [("2001:db8::1", 1), ("2001:db8::2", 1), ("2001:db8::3", 1), ("192.0.2.1", 1), ("192.0.2.2", 1)]

@@ -117,6 +117,11 @@ pub enum Event {
         /// The server's address
         remote: SocketAddr,
     },
+    /// Client: the handshake is done and the request sent; the server's answer is all that is missing
+    ConnectAsked {
+        /// The attempt that got so far
+        connect: ConnectId,
+    },
     /// Client: the attempt came to nothing
     ConnectFailed {
         /// The attempt this ends

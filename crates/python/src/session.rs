@@ -23,6 +23,12 @@ impl Connecting {
         let session = self.0.poll(token).map_err(|error| errors::connect(py, &error))?;
         Ok(session.map(Session))
     }
+
+    /// The server was reached, and asked for the session
+    #[getter]
+    fn asked(&self) -> bool {
+        self.0.is_asked()
+    }
 }
 
 /// A client's request for a session. Dropping it unanswered rejects it with 404.

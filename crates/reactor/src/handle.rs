@@ -234,6 +234,12 @@ impl ConnectingHandle {
         let result = self.connecting.poll(token).transpose()?;
         Ok(result.map(SessionHandle::new))
     }
+
+    /// Whether the server was reached, and asked: then only its answer is missing. It wakes who parked a token in `poll`.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.connecting.endpoint.epoch.is_over() && self.connecting.is_asked()
+    }
 }
 
 impl Drop for ConnectingHandle {

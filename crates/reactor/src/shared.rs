@@ -200,6 +200,8 @@ pub(crate) struct Connecting {
 
 #[derive(Default)]
 struct ConnectingState {
+    /// The server was reached; its answer is all that is missing
+    asked: bool,
     result: Option<Result<Arc<Session>, ConnectError>>,
     waiters: Waiters,
 }
@@ -213,6 +215,17 @@ impl Connecting {
         let mut state = lock(&self.state);
         state.result.get_or_insert(result);
         state.waiters.wake(woken);
+    }
+
+    /// The server was asked for the session
+    pub(crate) fn asked(&self, woken: &mut Vec<u64>) {
+        let mut state = lock(&self.state);
+        state.asked = true;
+        state.waiters.wake(woken);
+    }
+
+    pub(crate) fn is_asked(&self) -> bool {
+        lock(&self.state).asked
     }
 
     /// The result, of which a session is given only once; `None`: nothing yet, and `token` is parked

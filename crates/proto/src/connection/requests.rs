@@ -75,6 +75,7 @@ impl Connection {
             self.sessions.insert(id, session);
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             self.send_headers(now, id, &block);
+            self.events.push_back(Event::ConnectAsked { connect });
         }
     }
 

@@ -33,6 +33,11 @@ impl Reactor {
                     None => self.proto.close_session(self.now, id, 0, ""), // it was cancelled a moment ago
                 }
             }
+            Event::ConnectAsked { connect } => {
+                if let Some(connecting) = self.connecting.get(&connect) {
+                    connecting.asked(&mut self.woken);
+                }
+            }
             Event::ConnectFailed { connect, error } => {
                 if let Some(connecting) = self.connecting.remove(&connect) {
                     connecting.resolve(Err(error), &mut self.woken);
