@@ -332,11 +332,12 @@ impl Model {
         false
     }
 
-    /// Whether a stream of `side` was reset so early that the header never came through, so that the peer does not know
-    /// whose it was: the price of a reset without RESET_STREAM_AT, due only if a header is lost several times
+    /// Whether a stream of `side` may have died without the peer knowing whose it was: it was reset, and its header lost several
+    /// times, which is the price of a reset without RESET_STREAM_AT; or it came too long before its session (WT §4.6)
     fn died_unknown(&self, key: Key, side: Side) -> bool {
         let stream = &self.streams[&key];
-        stream.opener == side && stream.halves[side as usize].reset.is_some() && stream.ids[other(side) as usize].is_none()
+        let unknown = stream.opener == side && stream.ids[other(side) as usize].is_none();
+        unknown && (self.impatient || stream.halves[side as usize].reset.is_some())
     }
 
     /// Streams that still owe somebody something on sessions that go on
