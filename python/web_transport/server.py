@@ -137,7 +137,7 @@ class Server(Endpoint):
             `HttpResponse`, or a coroutine that does, within 10 seconds. It works from the first ``async with`` or `accept` on. Without
             it every such request gets a 404.
         max_connections: Connections at once, handshakes included; more are refused.
-        max_pending_handshakes: Handshakes at once; more are refused. One that does not get on ends with the idle time-out.
+        max_pending_handshakes: Handshakes at once; more are refused. One that does not get on is given up after *request_timeout*.
         retry: When clients must prove their addresses by a Retry, which takes one more round trip, but keeps forged addresses
             from holding places and from being sent answers: "load" is while a quarter of `max_pending_handshakes` are under
             way. Source: RFC 9000 §8.1.2.
