@@ -57,7 +57,7 @@ def test_signatures_are_those_of_the_contract():
         "SendStream.reset": "self, error_code=0",
         "RecvStream.read": "self, n=-1, *, limit=None",
         "RecvStream.stop": "self, error_code=0",
-        "generate_self_signed": "subject_alt_names",
+        "generate_self_signed": "subject_alt_names, *, validity=None",
         "certificate_hash": "certificate_der",
     }
     for name, signature in expected.items():

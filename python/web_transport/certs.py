@@ -6,20 +6,22 @@ from pathlib import Path
 from . import _web_transport as _native
 
 
-def generate_self_signed(subject_alt_names: list[str]) -> tuple[bytes, bytes]:
+def generate_self_signed(subject_alt_names: list[str], *, validity: float | None = None) -> tuple[bytes, bytes]:
     """Make a certificate that signs itself, fit to be pinned by browsers.
 
-    The key is ECDSA P-256 and the certificate is valid for a little less than 14 days, the most that
-    browsers accept for a pinned one. Source: W3C WebTransport, "custom certificate requirements".
+    The key is ECDSA P-256, and unless told otherwise the certificate is valid for a little less than 14 days, the most
+    that browsers accept for a pinned one. It begins an hour ago, for clocks that are behind.
+    Source: W3C WebTransport, "custom certificate requirements".
 
     Args:
         subject_alt_names: The names to be valid for: IP addresses, or else DNS names.
+        validity: Seconds from its first to its last, more than 0 and a hundred years at most.
     Returns:
         The certificate and its private key (PKCS#8), both DER.
     Raises:
-        ValueError: The list is empty, or an entry is neither an address nor a DNS name.
+        ValueError: The list is empty, an entry is neither an address nor a DNS name, or *validity* is out of range.
     """
-    return _native.generate_self_signed(subject_alt_names)
+    return _native.generate_self_signed(subject_alt_names, validity)
 
 
 def certificate_hash(certificate_der: bytes) -> bytes:

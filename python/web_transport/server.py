@@ -67,6 +67,11 @@ class SessionRequest:
         return self._native.remote_address
 
     @property
+    def connection_id(self) -> int:
+        """A number that requests and sessions have in common if they are on one connection of the server."""
+        return self._native.connection_id
+
+    @property
     def client_certificates(self) -> list[bytes]:
         """What the client proved itself with, DER, its own certificate first; empty if it did not. The server has verified it."""
         return self._native.client_certificates

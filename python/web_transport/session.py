@@ -224,6 +224,11 @@ class Session:
         return self._native.remote_address
 
     @property
+    def connection_id(self) -> int:
+        """A number that sessions have in common if they are on one connection of their endpoint."""
+        return self._native.connection_id
+
+    @property
     def rtt(self) -> float:
         """The current estimate of the round-trip time, in seconds (RFC 9002 §5)."""
         return self._native.rtt

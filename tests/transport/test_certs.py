@@ -35,6 +35,21 @@ def test_certificate_and_key_belong_together(tmp_path):
     ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(path)
 
 
+@pytest.mark.parametrize("days", [1, 13, 400])
+def test_validity_is_what_was_asked_for(decode, days):
+    """Who pins nothing may want a certificate for longer, or for less."""
+    found = decode(web_transport.generate_self_signed(["localhost"], validity=days * DAY)[0])
+    assert ssl.cert_time_to_seconds(found["notAfter"]) - ssl.cert_time_to_seconds(found["notBefore"]) == days * DAY
+    assert ssl.cert_time_to_seconds(found["notBefore"]) < time.time()
+
+
+@pytest.mark.parametrize("validity", [0, -1, float("nan"), float("inf"), 101 * 365 * DAY])
+def test_validity_that_is_none(validity):
+    """It is a number of seconds that dates can express."""
+    with pytest.raises(ValueError, match="validity must be"):
+        web_transport.generate_self_signed(["localhost"], validity=validity)
+
+
 def test_validity_is_at_most_14_days(decode):
     """W3C: a pinned certificate is valid for no more than two weeks; it is valid now, even if clocks differ a little."""
     found = decode(web_transport.generate_self_signed(["localhost"])[0])

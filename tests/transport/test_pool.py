@@ -25,6 +25,19 @@ def share(make_server):
     return share
 
 
+async def test_a_number_tells_who_shares(client, make_server, share, connect):
+    """Sessions of one connection have one number, on both sides, and others have another, also later."""
+    server, ours, theirs = await share(client, 3, make_server())
+    other = await connect(client, server)
+    for sessions, alone in ((ours, other.client), (theirs, other.server)):
+        assert len({session.connection_id for session in sessions}) == 1
+        assert alone.connection_id != sessions[0].connection_id
+    before = other.server.connection_id
+    other.client.close()
+    await other.client.wait_closed()
+    assert (await connect(client, server)).server.connection_id != before
+
+
 async def test_sessions_at_once_share_one_connection(client, share):
     """One handshake is enough for all of them; who does not ask for it needs another connection."""
     server, ours, theirs = await share(client, 20)

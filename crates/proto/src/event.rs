@@ -35,6 +35,14 @@ pub struct StreamId {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct ConnectId(pub u64);
 
+impl ConnectionId {
+    /// A number of its own among all connections of the endpoint, those before it included
+    #[must_use]
+    pub fn as_u64(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+}
+
 impl SessionId {
     /// The connection that carries this session
     #[must_use]

@@ -17,7 +17,7 @@ use rustls::sign::{CertifiedKey, SingleCertAndKey};
 
 pub use rustls::KeyLog;
 
-pub use self::certificate::{fingerprint, generate_self_signed};
+pub use self::certificate::{fingerprint, generate_self_signed, generate_self_signed_for};
 pub use self::verify::Verification;
 use crate::error::ConfigError;
 

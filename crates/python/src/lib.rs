@@ -16,18 +16,27 @@ mod session;
 mod stats;
 mod stream;
 
+use std::time::{Duration, SystemTime};
+
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use webtransport_reactor::proto;
 
-/// A certificate for `subject_alt_names`, and its key: DER and PKCS#8 DER
+/// A certificate for `subject_alt_names`, and its key: DER and PKCS#8 DER; `validity` is in seconds
 #[pyfunction]
 fn generate_self_signed<'py>(
     py: Python<'py>,
     subject_alt_names: Vec<String>,
+    validity: Option<f64>,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
-    let (certificate, key) =
-        proto::tls::generate_self_signed(&subject_alt_names, std::time::SystemTime::now()).map_err(errors::config)?;
+    let now = SystemTime::now();
+    let (certificate, key) = match validity.map(Duration::try_from_secs_f64) {
+        None => proto::tls::generate_self_signed(&subject_alt_names, now),
+        Some(Ok(validity)) if !validity.is_zero() => proto::tls::generate_self_signed_for(&subject_alt_names, validity, now),
+        Some(_) => return Err(PyValueError::new_err(format!("validity must be more than 0 seconds: {validity:?}"))),
+    }
+    .map_err(errors::config)?;
     Ok((PyBytes::new(py, &certificate), PyBytes::new(py, &key)))
 }
 

@@ -61,6 +61,12 @@ impl Request {
         self.0.request().subprotocols.clone()
     }
 
+    /// The number of its connection
+    #[getter]
+    fn connection_id(&self) -> u64 {
+        self.0.connection()
+    }
+
     /// The client's address
     #[getter]
     fn remote_address(&self) -> (String, u16) {
@@ -226,6 +232,12 @@ impl Session {
     fn max_datagram_size(&self, py: Python<'_>) -> PyResult<usize> {
         self.0.refresh();
         self.0.max_datagram_size().map_err(|error| errors::datagram(py, &error))
+    }
+
+    /// The number of its connection
+    #[getter]
+    fn connection_id(&self) -> u64 {
+        self.0.connection()
     }
 
     /// The peer's address

@@ -20,6 +20,9 @@ const VALIDITY: Duration = MAX_PINNED_VALIDITY.saturating_sub(Duration::from_sec
 /// How far the clocks of two machines may differ before a certificate made now is not valid yet
 const CLOCK_SKEW: Duration = Duration::from_secs(3600);
 
+/// The longest that anybody may ask for: a hundred years
+const MAX_VALIDITY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// Make a certificate that browsers accept by its hash: ECDSA P-256, for 14 days at most
 ///
 /// Each name is an IP address where it parses as one, else a DNS name. Returns the certificate's DER and the key's PKCS#8 DER.
@@ -27,6 +30,17 @@ const CLOCK_SKEW: Duration = Duration::from_secs(3600);
 /// # Errors
 /// No name at all, or one that is neither.
 pub fn generate_self_signed(names: &[String], now: SystemTime) -> Result<(Vec<u8>, Vec<u8>), ConfigError> {
+    generate_self_signed_for(names, VALIDITY, now)
+}
+
+/// The same for a validity of one's own, which begins an hour ago: browsers refuse the hash of one that is longer than 14 days
+///
+/// # Errors
+/// As above, or the validity is longer than a hundred years.
+pub fn generate_self_signed_for(names: &[String], validity: Duration, now: SystemTime) -> Result<(Vec<u8>, Vec<u8>), ConfigError> {
+    if validity > MAX_VALIDITY {
+        return Err(ConfigError(format!("validity must be {} seconds at most: {}", MAX_VALIDITY.as_secs(), validity.as_secs())));
+    }
     let Some(first) = names.first() else {
         return Err(ConfigError("subject_alt_names must not be empty".into()));
     };
@@ -43,7 +57,7 @@ pub fn generate_self_signed(names: &[String], now: SystemTime) -> Result<(Vec<u8
     params.distinguished_name.push(DnType::CommonName, first.as_str());
     let start = now - CLOCK_SKEW;
     params.not_before = start.into();
-    params.not_after = (start + VALIDITY).into();
+    params.not_after = (start + validity).into();
     let certificate = params.self_signed(&key).map_err(config_error)?;
     Ok((certificate.der().to_vec(), key.serialize_der()))
 }
@@ -165,6 +179,19 @@ mod tests {
         for bad in ["", "a b", "-a.test", "exämple", "a..b"] {
             assert!(generate_self_signed(&names(&[bad]), now).unwrap_err().0.contains("neither"), "{bad}");
         }
+    }
+
+    #[test]
+    fn validity_is_what_was_asked_for() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
+        for days in [1, 14, 365, 36_500] {
+            let validity = Duration::from_secs(days * 24 * 3600);
+            let (certificate, _) = generate_self_signed_for(&names(&["localhost"]), validity, now).unwrap();
+            let facts = Facts::read(&certificate).unwrap();
+            assert_eq!(facts.not_after.0 - facts.not_before.0, validity.as_secs() as i64);
+        }
+        let error = generate_self_signed_for(&names(&["localhost"]), MAX_VALIDITY + Duration::from_secs(1), now).unwrap_err();
+        assert!(error.0.contains("at most"), "{}", error.0);
     }
 
     #[test]

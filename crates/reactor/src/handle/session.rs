@@ -33,6 +33,12 @@ impl RequestHandle {
         self.session.request.as_ref().unwrap_or(NONE)
     }
 
+    /// The number of its connection, which no other connection of the endpoint has or had
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.session.id.connection().as_u64()
+    }
+
     /// The client's address
     #[must_use]
     pub fn remote_address(&self) -> SocketAddr {
@@ -317,6 +323,12 @@ impl SessionHandle {
     #[must_use]
     pub fn end(&self) -> Option<SessionError> {
         if self.is_forked() { Some(SessionError::Local) } else { self.session.error() }
+    }
+
+    /// The number of its connection, which no other connection of the endpoint has or had
+    #[must_use]
+    pub fn connection(&self) -> u64 {
+        self.session.id.connection().as_u64()
     }
 
     /// The peer's address, as of the last packets
