@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import web_transport
 
@@ -17,8 +17,7 @@ from .config import ServerConfig
 from .connection import WebTransportConnection
 from .diagnostics import ServerDiagnostics, ServerStats
 from .events import Event, EventEmitter
-from .exceptions import ConnectionError as FrameworkConnectionError
-from .exceptions import ProtocolError, ServerError, SessionError
+from .exceptions import ProtocolError, ServerError
 from .manager import ConnectionManager, SessionManager
 from .session import WebTransportSession
 from .types import Address, EventType
@@ -38,6 +37,7 @@ class WebTransportServer:
         self._transport: web_transport.Server | None = None
         self._connections = ConnectionManager(self._config.max_connections)
         self._sessions = SessionManager(self._config.max_connections * self._config.max_sessions)
+        self._by_number: dict[int, WebTransportConnection] = {}  # the transport's numbers
         self._events = EventEmitter(self._on_interest)
         self._asking: asyncio.Task[None] | None = None
         self._closed = False
@@ -112,8 +112,10 @@ class WebTransportServer:
             ServerError: It does not listen.
         """
         self._serving()
-        while (connection := await self._next()) is not None:
-            yield connection
+        while (asked := await self._next()) is not None:
+            connection, session = asked
+            if connection.sessions == [session]:  # else it has come already
+                yield connection
 
     async def close(self) -> None:
         """Take no more sessions, ask those that there are to end, give them `ServerConfig.close_timeout`, then close; idempotent.
@@ -164,30 +166,42 @@ class WebTransportServer:
             raise ServerError("the server does not listen yet")
         return self._transport
 
-    async def _next(self) -> WebTransportConnection | None:
-        """The next connection; None once the server is closed."""
+    async def _next(self) -> tuple[WebTransportConnection, WebTransportSession] | None:
+        """The next session that somebody asks for, and its connection, which may have others; None once the server is closed."""
         while (request := await self._serving().accept()) is not None:
-            connection = WebTransportConnection(self._config)
-            session = connection.receive(request)
-            try:
-                await self._connections.add_connection(connection)
-                await self._sessions.add_session(session)
-            except (FrameworkConnectionError, SessionError):
+            connection = self._by_number.get(request.connection_id)
+            if self._sessions.is_full or (connection is None and self._connections.is_full):
                 self._rejected += 1
-                with suppress(SessionError):  # the client has gone, which is as good
-                    await session.reject(503)
+                with suppress(web_transport.SessionError):  # the client has gone, which is as good
+                    await request.reject(503)
                 continue
-            self._accepted += 1
-            connection.events.on_any(self._relay)
-            self._tell(EventType.CONNECTION_ESTABLISHED, connection, session)
-            return connection
+            if connection is None:
+                connection = await self._take_up(request.connection_id)
+            session = connection.receive(request)
+            await self._sessions.add_session(session)
+            if connection.sessions == [session]:
+                self._tell(EventType.CONNECTION_ESTABLISHED, connection, {})
+            return connection, session
         return None
+
+    async def _take_up(self, number: int) -> WebTransportConnection:
+        """Take care of a new connection."""
+        connection = self._by_number[number] = WebTransportConnection(self._config)
+        await self._connections.add_connection(connection)
+        connection.events.once(EventType.CONNECTION_CLOSED, lambda _: self._forget(number))
+        connection.events.on_any(self._relay)
+        self._accepted += 1
+        return connection
+
+    def _forget(self, number: int) -> None:
+        del self._by_number[number]
 
     async def _ask(self) -> None:
         """Give requests to who listens."""
-        while self._events.listeners(EventType.SESSION_REQUEST) and (connection := await self._next()) is not None:
-            for session in connection.sessions:
-                self._tell(EventType.SESSION_REQUEST, connection, session)
+        while self._events.listeners(EventType.SESSION_REQUEST) and (asked := await self._next()) is not None:
+            connection, session = asked
+            data = {"session": session, "session_id": session.session_id, "path": session.path, "headers": session.headers}
+            self._tell(EventType.SESSION_REQUEST, connection, data)
             await self._events.room()
 
     def _on_interest(self, event_type: EventType | str, wanted: bool) -> None:
@@ -196,10 +210,10 @@ class WebTransportServer:
                 self._asking.cancel()
             self._asking = asyncio.get_running_loop().create_task(self._ask()) if wanted else None
 
-    def _tell(self, event_type: EventType, connection: WebTransportConnection, session: WebTransportSession) -> None:
+    def _tell(self, event_type: EventType, connection: WebTransportConnection, data: dict[str, Any]) -> None:
         if self._events.wants(event_type):
-            data = {"connection_id": connection.connection_id, "remote_address": connection.remote_address, "connection": connection}
-            self._events.emit_nowait(event_type, data={**data, "session": session}, source=connection.connection_id)
+            data |= {"connection": connection, "connection_id": connection.connection_id, "remote_address": connection.remote_address}
+            self._events.emit_nowait(event_type, data=data, source=connection.connection_id)
 
     def _relay(self, event: Event) -> None:
         """What happens to a connection is told here too, and counted."""

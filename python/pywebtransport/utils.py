@@ -3,6 +3,7 @@
 import base64
 import os
 import textwrap
+import warnings
 from pathlib import Path
 
 import web_transport
@@ -11,8 +12,11 @@ from .exceptions import CertificateError
 
 __all__ = ["certificate_hash", "generate_self_signed_cert"]
 
+_DAY = 24 * 60 * 60  # seconds
+_LONGEST_PINNED = 14  # days (W3C WebTransport, "custom certificate requirements")
 
-def generate_self_signed_cert(hostname: str, output_dir: "str | os.PathLike[str]" = ".") -> tuple[str, str]:
+
+def generate_self_signed_cert(hostname: str, output_dir: "str | os.PathLike[str]" = ".", validity_days: int = 13) -> tuple[str, str]:
     """Write a certificate that signs itself to ``HOSTNAME.crt``, and its key to ``HOSTNAME.key``, both PEM.
 
     The key is ECDSA P-256, and only its owner may read the file. Browsers accept the certificate by its `certificate_hash`.
@@ -21,17 +25,21 @@ def generate_self_signed_cert(hostname: str, output_dir: "str | os.PathLike[str]
     Args:
         hostname: What the server is called: a DNS name or an IP address.
         output_dir: Where to write; it is made if there is none.
+        validity_days: Days from its first to its last. More than 14 get a UserWarning: browsers refuse the hash of such a
+            certificate.
     Returns:
         The paths of the two files.
     Raises:
-        CertificateError: *hostname* is neither.
+        CertificateError: *hostname* is neither, or *validity_days* no number of days to be valid for.
         OSError: The files cannot be written.
     """
     names = [hostname, "127.0.0.1", "::1"] if hostname == "localhost" else [hostname]
     try:
-        certificate, key = web_transport.generate_self_signed(names)
+        certificate, key = web_transport.generate_self_signed(names, validity=validity_days * _DAY)
     except ValueError as error:
         raise CertificateError(f"cannot make a certificate for {hostname!r}: {error}") from error
+    if validity_days > _LONGEST_PINNED:
+        warnings.warn(f"browsers refuse the hash of a certificate that is valid for {validity_days} days: more than 14", stacklevel=2)
     directory = Path(output_dir)
     directory.mkdir(parents=True, exist_ok=True)
     certfile, keyfile = directory / f"{hostname}.crt", directory / f"{hostname}.key"

@@ -205,7 +205,7 @@ CLASSES = {
 }
 
 FUNCTIONS = {
-    utils.generate_self_signed_cert: "(hostname, output_dir='.')",
+    utils.generate_self_signed_cert: "(hostname, output_dir='.', validity_days=13)",
     utils.certificate_hash: "(certificate)",
 }
 

@@ -57,14 +57,38 @@ async def test_listeners_get_all_and_receive_none(ends, parked):
 
     events.on(EventType.DATAGRAM_RECEIVED, handler)
     receiving = await parked(ends.server.read_datagram())
-    for data in (b"1", b"2"):
-        await ends.client.send_datagram(data)
-        assert await seen.get() == data
+    for number in range(200):  # several at a time, so that there would be some for both
+        await ends.client.send_datagram(bytes([number]))
+    assert [await seen.get() for _ in range(200)] == [bytes([number]) for number in range(200)]
     assert not receiving.done()
     events.off(EventType.DATAGRAM_RECEIVED, handler)
     await ends.client.send_datagram(b"3")
     assert await receiving == b"3"
     assert seen.empty()
+
+
+async def test_slow_listeners_keep_what_waits_for_them(ends):
+    """While as many handlers run as may, datagrams wait in the transport, and are still the listeners'."""
+    gate, full, seen = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(event):
+        seen.append(event.data["data"])
+        if len(seen) == 256:
+            full.set()
+        await gate.wait()
+
+    ends.server.events.on(EventType.DATAGRAM_RECEIVED, slow)
+    for _ in range(300):
+        await ends.client.send_datagram(b"x")
+    await full.wait()
+    stream, theirs = await ends.bi()  # opened behind them: they have arrived
+    await stream.write_all(b"x")
+    await theirs.read_all()
+    assert len(seen) == 256
+    assert await ends.server.datagrams.try_receive() is None
+    gate.set()
+    while len(seen) < 300:
+        await asyncio.sleep(0)
 
 
 async def test_wait_for_takes_one_datagram_each(ends):

@@ -6,6 +6,7 @@ import ssl
 from pathlib import Path
 
 import pytest
+import web_transport
 from pywebtransport import (
     ConfigurationError,
     ConnectionError,
@@ -146,6 +147,50 @@ async def test_requests_come_as_events_to_who_listens(serve, make_client):
     server.events.off(EventType.SESSION_REQUEST, answer)
     connecting = asyncio.create_task(client.connect(url_of(server)))
     await (await requested(server)).accept()
+    await connecting
+
+
+async def test_sessions_on_one_connection_come_together(serve):
+    """A client's sessions on one connection are those of one connection here, and others of another."""
+    server = await serve()
+    sessions, seen = [], asyncio.Queue()
+
+    async def take(connection):
+        async for session in connection.incoming_sessions():
+            await session.accept()
+            await seen.put(session)
+
+    async def iterate(tasks):
+        async for connection in server.incoming_connections():
+            tasks.create_task(take(connection))
+
+    async with web_transport.Client(no_cert_verification=True) as client, asyncio.TaskGroup() as tasks:
+        iterating = tasks.create_task(iterate(tasks))
+        for number in range(3):
+            sessions.append(await client.connect(url_of(server, f"/{number}"), pool=True))
+        sessions.append(await client.connect(url_of(server, "/3")))
+        theirs = sorted([await seen.get() for _ in sessions], key=lambda session: session.path)
+        assert len({session.connection for session in theirs[:3]}) == 1
+        assert theirs[3].connection is not theirs[0].connection
+        assert server.diagnostics().connection_states == {"connected": 2}
+        assert server.diagnostics().session_states == {"connected": 4}
+        assert server.diagnostics().stats.connections_accepted == 2
+        client.close()
+        iterating.cancel()
+
+
+async def test_full_managers_refuse(serve, make_client, ends):
+    """An application that fills the server's manager leaves no place: clients are told so with 503."""
+    server, client = await serve(max_connections=1), make_client()
+    await server.connection_manager.add_connection(ends.client.connection)
+    iterating = asyncio.create_task(requested(server))
+    with pytest.raises(HandshakeError) as caught:
+        await client.connect(url_of(server))
+    assert (caught.value.status_code, caught.value.is_retriable) == (503, True)
+    assert server.diagnostics().stats.connections_rejected == 1
+    await server.connection_manager.remove_connection(ends.client.connection.connection_id)
+    connecting = asyncio.create_task(client.connect(url_of(server)))
+    await (await iterating).accept()
     await connecting
 
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import web_transport
 from pywebtransport import (
     ConnectionError,
     DatagramError,
@@ -236,10 +237,20 @@ async def test_a_peer_that_vanishes_is_a_lost_connection(meet):
 
 async def test_a_client_that_closes_altogether_ends_iteration(ends):
     """Closing the client is a close too, and no reason for a handler's traceback."""
-    closing = asyncio.create_task(ends.connector.close())
-    async for _ in ends.server.incoming_bidirectional_streams():
-        pass
-    await closing
+    connecting = asyncio.create_task(requested(ends.listener))
+    client = web_transport.Client(no_cert_verification=True)  # it closes its connections without closing sessions first
+    async with client, asyncio.TaskGroup() as tasks:
+        asking = tasks.create_task(client.connect(url_of(ends.listener)))
+        session = await connecting
+        await session.accept()
+        await asking
+        client.close(3, "leaving")
+        async for _ in session.incoming_bidirectional_streams():
+            pass
+    with pytest.raises(ConnectionError) as caught:
+        await session.accept_bidirectional_stream()
+    assert (caught.value.error_code, caught.value.details) == (3, {"source": "application", "reason": "leaving"})
+    assert (session.close_code, session.close_reason, session.fault) == (3, "leaving", None)
 
 
 async def test_draining_is_a_state_and_an_event(ends):

@@ -41,3 +41,18 @@ def test_a_name_that_is_none(tmp_path):
     with pytest.raises(CertificateError, match="cannot make a certificate for 'a b'"):
         generate_self_signed_cert("a b", tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_validity_is_in_days_and_long_ones_are_warned_of(tmp_path):
+    """13 days are the default, other numbers are taken, and browsers refuse the hash of more than 14."""
+
+    def days(certfile):
+        found = ssl._ssl._test_decode_cert(certfile)
+        return (ssl.cert_time_to_seconds(found["notAfter"]) - ssl.cert_time_to_seconds(found["notBefore"])) / 86400
+
+    assert days(generate_self_signed_cert("a.test", tmp_path)[0]) == 13
+    assert days(generate_self_signed_cert("a.test", tmp_path, validity_days=14)[0]) == 14
+    with pytest.warns(UserWarning, match="browsers refuse the hash .* 365 days"):
+        assert days(generate_self_signed_cert("a.test", tmp_path, 365)[0]) == 365
+    with pytest.raises(CertificateError, match="validity"):
+        generate_self_signed_cert("a.test", tmp_path, validity_days=0)
