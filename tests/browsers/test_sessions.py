@@ -153,7 +153,7 @@ async def test_several_sessions_of_one_page(meet: Meeting) -> None:
 
 
 async def test_a_draining_server_lets_the_session_go_on(meet: Meeting) -> None:
-    """WT §4.7: the page opens streams as before, and closes when it likes. It would not so after a GOAWAY, so there is none."""
+    """WT §4.7: the page opens streams as before, and closes when it likes. Chromium's could not after a GOAWAY, so there is none."""
 
     async def serve(session: Session) -> SessionClosedByPeer:
         _, before = await session.accept_bi()

@@ -23,8 +23,8 @@ impl Connection {
         }
         self.goaway = Some(StreamId::new(Side::Client, Dir::Bi, self.requests_seen));
         self.draining = true;
-        // Browsers speak draft-02 or draft-07. Chromium's network process dies when a page opens a stream after GOAWAY, and
-        // Firefox closes the connection ahead of the session's close. Each of their sessions has its connection to itself anyway.
+        // Browsers speak draft-02 or draft-07. Chromium's pages cannot open streams after a GOAWAY, and with draft-07 its network
+        // process dies of it. Each of their sessions has its connection to itself anyway.
         let is_browser = matches!(self.dialect, Some(Dialect::Draft02 | Dialect::Draft07));
         // The control stream is the first of ours; where it has yet to be opened, GOAWAY follows its SETTINGS
         if let Some(control) = self.own.first().map(|&(id, _)| id).filter(|_| !is_browser) {
