@@ -10,7 +10,7 @@ import web_transport
 NAMES = """
     Headers HttpRequest HttpResponse
     Server SessionRequest Client Session SendStream RecvStream SendGroup generate_self_signed certificate_hash
-    load_certificates load_private_key
+    load_certificates load_private_key init_tracing
     WebTransportError SessionError ConnectError SessionRejected SessionClosed SessionClosedByPeer SessionClosedLocally
     SessionTimeout ProtocolError StreamError StreamClosed StreamClosedByPeer StreamClosedLocally StreamTooLongError
     SendStreamStats RecvStreamStats SessionStats DatagramStats EndpointStats Datagrams

@@ -13,7 +13,7 @@ MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.
 TRANSPORT = [
     "headers",
     ("errors", "stats"),
-    "certs",
+    ("certs", "logs"),
     "_bridge",
     ("_race", "http", "streams", "datagrams"),
     "session",

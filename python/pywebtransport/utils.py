@@ -1,4 +1,4 @@
-"""Certificates for development."""
+"""Certificates for development, and the log of what is beneath."""
 
 import base64
 import os
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import web_transport
 
-from .exceptions import CertificateError
+from .exceptions import CertificateError, ConfigurationError
 
-__all__ = ["certificate_hash", "generate_self_signed_cert"]
+__all__ = ["certificate_hash", "generate_self_signed_cert", "init_tracing"]
 
 _DAY = 24 * 60 * 60  # seconds
 _LONGEST_PINNED = 14  # days (W3C WebTransport, "custom certificate requirements")
@@ -65,6 +65,21 @@ def certificate_hash(certificate: "str | os.PathLike[str] | bytes") -> bytes:
             raise CertificateError(f"no certificate in {os.fspath(certificate)}")
         certificate = base64.b64decode(body)
     return web_transport.certificate_hash(certificate)
+
+
+def init_tracing() -> None:
+    """Write the log of the core and of QUIC to standard error, for the rest of the process; calling it again does nothing.
+
+    The environment's ``WEBTRANSPORT_LOG`` says what of it: a level, or levels by module, as in ``warn,quinn_proto=trace``; by
+    default what has the level "info" or is graver.
+
+    Raises:
+        ConfigurationError: It says something else.
+    """
+    try:
+        web_transport.init_tracing()
+    except ValueError as error:
+        raise ConfigurationError(f"WEBTRANSPORT_LOG must be a filter of a log: {error}", "WEBTRANSPORT_LOG") from error
 
 
 def _pem(label: str, der: bytes) -> str:

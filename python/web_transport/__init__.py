@@ -35,6 +35,7 @@ from .errors import (
 )
 from .headers import Headers
 from .http import HttpRequest, HttpResponse
+from .logs import init_tracing
 from .server import Server, SessionRequest
 from .session import Session
 from .stats import DatagramStats, EndpointStats, RecvStreamStats, SendStreamStats, SessionStats
@@ -77,6 +78,7 @@ __all__ = [
     "WebTransportError",
     "certificate_hash",
     "generate_self_signed",
+    "init_tracing",
     "load_certificates",
     "load_private_key",
 ]

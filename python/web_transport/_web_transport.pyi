@@ -27,6 +27,7 @@ __all__ = [
     "after_fork_in_child",
     "certificate_hash",
     "generate_self_signed",
+    "init_tracing",
     "pem_certificates",
     "pem_private_key",
 ]
@@ -37,6 +38,7 @@ def generate_self_signed(subject_alt_names: list[str], validity: float | None) -
 def certificate_hash(certificate_der: bytes) -> bytes: ...
 def pem_certificates(text: bytes) -> list[bytes]: ...  # ValueError
 def pem_private_key(text: bytes) -> bytes: ...  # ValueError
+def init_tracing(directives: str) -> bool: ...  # False: it was called before
 def after_fork_in_child() -> None: ...
 
 @final

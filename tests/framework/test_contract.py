@@ -207,6 +207,7 @@ CLASSES = {
 FUNCTIONS = {
     utils.generate_self_signed_cert: "(hostname, output_dir='.', validity_days=13)",
     utils.certificate_hash: "(certificate)",
+    utils.init_tracing: "()",
 }
 
 EVENT_TYPES = """

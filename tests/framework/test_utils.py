@@ -1,7 +1,10 @@
-"""Certificates for development."""
+"""Certificates for development, and the log."""
 
+import os
 import ssl
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +59,15 @@ def test_validity_is_in_days_and_long_ones_are_warned_of(tmp_path):
         assert days(generate_self_signed_cert("a.test", tmp_path, 365)[0]) == 365
     with pytest.raises(CertificateError, match="validity"):
         generate_self_signed_cert("a.test", tmp_path, validity_days=0)
+
+
+def test_the_log_is_filtered_by_the_environment():
+    """It is the transport's, as the environment's variable says; a filter that is none is told."""
+    script = "from pywebtransport.utils import init_tracing; init_tracing(); init_tracing()"
+
+    def run(directives):
+        environment = {**os.environ, "WEBTRANSPORT_LOG": directives}
+        return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+    assert (run("debug").returncode, run("debug").stderr) == (0, "")
+    assert "ConfigurationError: WEBTRANSPORT_LOG must be" in run("a=loud").stderr

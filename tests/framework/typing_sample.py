@@ -31,7 +31,7 @@ from pywebtransport import (
 )
 from pywebtransport.diagnostics import ClientStats, ServerStats, SessionDiagnostics, StreamDiagnostics
 from pywebtransport.types import Address, Buffer, Headers, SessionId, SessionProtocol
-from pywebtransport.utils import certificate_hash, generate_self_signed_cert
+from pywebtransport.utils import certificate_hash, generate_self_signed_cert, init_tracing
 
 
 async def use_client() -> None:
@@ -134,7 +134,8 @@ async def use_events(session: WebTransportSession) -> None:
 
 
 async def use_server() -> None:
-    certfile, keyfile = generate_self_signed_cert(hostname="localhost", output_dir=".")
+    init_tracing()
+    certfile, keyfile = generate_self_signed_cert(hostname="localhost", output_dir=".", validity_days=13)
     print(certificate_hash(certfile).hex())
     config = ServerConfig(certfile=certfile, keyfile=keyfile, bind_host="127.0.0.1", bind_port=0)
     async with WebTransportServer(config=config) as server, asyncio.TaskGroup() as tasks:

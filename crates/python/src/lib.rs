@@ -10,6 +10,7 @@ mod buffer;
 mod endpoint;
 mod errors;
 mod http;
+mod logs;
 mod mailbox;
 mod options;
 mod session;
@@ -72,6 +73,7 @@ fn _web_transport(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(certificate_hash, module)?)?;
     module.add_function(wrap_pyfunction!(pem_certificates, module)?)?;
     module.add_function(wrap_pyfunction!(pem_private_key, module)?)?;
+    module.add_function(wrap_pyfunction!(logs::init_tracing, module)?)?;
     module.add_function(wrap_pyfunction!(after_fork_in_child, module)?)?;
     module.add_class::<mailbox::Mailbox>()?;
     module.add_class::<endpoint::Endpoint>()?;
