@@ -27,6 +27,8 @@ from .exceptions import (
     WebTransportError,
 )
 from .manager import ConnectionManager, SessionManager
+from .middleware import MiddlewareManager, MiddlewareRejected, RateLimiter
+from .router import RequestRouter
 from .server import WebTransportServer
 from .session import WebTransportSession
 from .stream import WebTransportBidirectionalStream, WebTransportReceiveStream, WebTransportSendStream, WebTransportStream
@@ -53,7 +55,11 @@ __all__ = [
     "FlowControlError",
     "HandshakeError",
     "Headers",
+    "MiddlewareManager",
+    "MiddlewareRejected",
     "ProtocolError",
+    "RateLimiter",
+    "RequestRouter",
     "SerializationError",
     "ServerConfig",
     "ServerError",
