@@ -2,6 +2,7 @@
 
 from importlib.metadata import version
 
+from .app import ServerApp
 from .client import WebTransportClient
 from .config import ClientConfig, ServerConfig
 from .connection import WebTransportConnection
@@ -61,6 +62,7 @@ __all__ = [
     "RateLimiter",
     "RequestRouter",
     "SerializationError",
+    "ServerApp",
     "ServerConfig",
     "ServerError",
     "SessionClosedError",

@@ -5,6 +5,7 @@ import inspect
 import pytest
 import pywebtransport
 from pywebtransport import (
+    app,
     client,
     config,
     connection,
@@ -13,6 +14,8 @@ from pywebtransport import (
     events,
     exceptions,
     manager,
+    middleware,
+    router,
     server,
     session,
     stream,
@@ -53,6 +56,52 @@ ANY_STREAM = """
 
 # The members of each class: a name alone is a property or a value
 CLASSES = {
+    app.ServerApp: """
+        (config=None)
+        route(self, path, *, protocols=None)
+        pattern_route(self, pattern, *, protocols=None)
+        middleware(self, middleware)
+        add_middleware(self, middleware)
+        on_startup(self, handler)
+        on_shutdown(self, handler)
+        run(self, host=None, port=None)
+        serve(self, host=None, port=None)
+        startup(self)
+        shutdown(self)
+        middleware_manager
+        router
+        server
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    router.RequestRouter: """
+        add_route(self, path, handler, *, protocols=None, override=False)
+        add_pattern_route(self, pattern, handler, *, protocols=None, override=False)
+        remove_route(self, path)
+        remove_pattern_route(self, pattern)
+        set_default_handler(self, handler)
+        get_all_routes(self)
+        get_route_stats(self)
+        route_request(self, session)
+    """,
+    middleware.MiddlewareManager: """
+        add_middleware(self, middleware)
+        remove_middleware(self, middleware)
+        get_middleware_count(self)
+        process_request(self, session)
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    middleware.MiddlewareRejected: """
+        (status_code=403, headers=None)
+    """,
+    middleware.RateLimiter: """
+        cleanup(self)
+        tracked_ips
+        __call__(self, session)
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
     client.WebTransportClient: """
         (config=None)
         create(config=None)
@@ -205,6 +254,9 @@ CLASSES = {
 }
 
 FUNCTIONS = {
+    middleware.create_auth_middleware: "(auth_handler, *, challenge='Bearer')",
+    middleware.create_cors_middleware: "(allowed_origins)",
+    middleware.create_rate_limit_middleware: "(max_requests=100, window_seconds=60, cleanup_interval=300, max_tracked_ips=10000)",
     utils.generate_self_signed_cert: "(hostname, output_dir='.', validity_days=13)",
     utils.certificate_hash: "(certificate)",
     utils.init_tracing: "()",
@@ -226,7 +278,7 @@ TYPES = "Address Buffer Headers SessionId StreamId ConnectionState SessionState 
 TOP_LEVEL = """
     ClientConfig ConnectionManager ErrorCodes Event EventEmitter EventHandler EventType ServerConfig SessionManager StreamId SessionId
     WebTransportBidirectionalStream WebTransportClient WebTransportConnection WebTransportReceiveStream WebTransportSendStream
-    WebTransportServer WebTransportSession WebTransportStream StreamState __version__
+    WebTransportServer WebTransportSession WebTransportStream StreamState __version__ ServerApp
 """
 
 SESSION_DIAGNOSTICS = """

@@ -13,6 +13,11 @@ from pywebtransport import (
     EventHandler,
     EventType,
     HandshakeError,
+    MiddlewareManager,
+    MiddlewareRejected,
+    RateLimiter,
+    RequestRouter,
+    ServerApp,
     ServerConfig,
     SessionError,
     SessionManager,
@@ -30,6 +35,12 @@ from pywebtransport import (
     WebTransportStream,
 )
 from pywebtransport.diagnostics import ClientStats, ServerStats, SessionDiagnostics, StreamDiagnostics
+from pywebtransport.middleware import (
+    create_auth_middleware,
+    create_cors_middleware,
+    create_logging_middleware,
+    create_rate_limit_middleware,
+)
 from pywebtransport.types import Address, Buffer, Headers, SessionId, SessionProtocol
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert, init_tracing
 
@@ -161,3 +172,51 @@ async def use_connection(connection: WebTransportConnection) -> None:
     print(other, connection.sessions, connection.state, connection.remote_address, connection.is_client, connection.diagnostics().closed_at)
     await connection.close_gracefully()
     await connection.close(error_code=0, reason="")
+
+
+app = ServerApp(config=ServerConfig(certfile="localhost.crt", keyfile="localhost.key"))
+
+
+@app.route(path="/chat/{room}", protocols=["chat-1"])
+async def chat(session: WebTransportSession, room: str) -> None:
+    await session.send_datagram(data=room.encode())
+
+
+@app.pattern_route(pattern=r"/n/(?P<number>[0-9]+)")
+async def numbers(session: WebTransportSession, number: str) -> None:
+    await chat(session, room=number)
+
+
+@app.middleware
+async def check(session: SessionProtocol) -> None:
+    if session.headers.get("x") != "y":
+        raise MiddlewareRejected(status_code=403, headers={"x": session.path})
+
+
+async def allowed(headers: Headers) -> bool:
+    return "authorization" in headers
+
+
+@app.on_startup
+async def begin() -> None:
+    app.add_middleware(create_auth_middleware(auth_handler=allowed))
+    app.add_middleware(create_cors_middleware(allowed_origins=["https://*.example"]))
+    app.add_middleware(create_logging_middleware())
+
+
+@app.on_shutdown
+def end() -> None:
+    print("ended")
+
+
+async def use_app() -> None:
+    app.add_middleware(middleware=create_rate_limit_middleware(max_requests=10, window_seconds=1, cleanup_interval=60, max_tracked_ips=100))
+    app.add_middleware(RateLimiter(max_requests=10))
+    router: RequestRouter = app.router
+    router.add_route("/", chat, override=True)
+    router.set_default_handler(numbers)
+    manager: MiddlewareManager = app.middleware_manager
+    print(router.get_all_routes(), router.get_route_stats(), manager.get_middleware_count())
+    async with app:
+        await app.serve(host="127.0.0.1", port=0)
+    app.run(host="127.0.0.1", port=4433)
