@@ -28,12 +28,12 @@ check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python
 	$(VENV)/bin/mypy python tests examples tools benchmarks
 	$(PYTHON) -m mypy.stubtest web_transport._web_transport
 
-test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds' first quick start
+test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds' quick starts
 	$(PYTHON) tools/tally.py \
 	    'cargo test $(LOCKED) --workspace --exclude webtransport-python --no-fail-fast' \
 	    '$(MAKE) --no-print-directory build' \
 	    '$(PYTHON) -m pytest' \
-	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON) seed000,echo "no quick starts: there is no $(QUICKSTARTS)")'
+	    '$(if $(wildcard $(QUICKSTARTS)),$(QUICKSTARTS) $(PYTHON),echo "no quick starts: there is no $(QUICKSTARTS)")'
 
 soak: $(VENV)/.wheel pythons ## the tests that take minutes: every Python, leaks, scenarios by seed, every interleaving of two threads on a pipe
 	$(PYTHON) -m pytest -m soak
