@@ -16,7 +16,7 @@ _CONGESTION_CONTROL = {"bbr": "low_latency", "cubic": "default", "reno": "defaul
 
 def client(config: ClientConfig) -> web_transport.Client:
     """The transport's client."""
-    options = _common(config)
+    options = _common(config) | {"connection_attempt_delay": config.connection_attempt_delay}
     pinned = config.server_certificate_hashes is not None
     if config.verify_mode == ssl.CERT_NONE and not pinned:
         options["no_cert_verification"] = True
@@ -54,6 +54,7 @@ def _common(config: ClientConfig | ServerConfig) -> dict[str, Any]:
         "max_header_bytes": config.max_field_section_size,
         "max_pending_streams": config.max_pending_streams,
         "max_pending_datagrams": config.max_pending_datagrams,
+        "pending_timeout": config.pending_event_ttl,
     }
 
 

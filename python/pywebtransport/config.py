@@ -51,6 +51,7 @@ def _is_hashes(value: Any) -> bool:
 
 
 _SECONDS = _Check("a number of seconds from 0 on", _is_seconds)
+_SOME_SECONDS = _Check("a number of seconds above 0", lambda value: _is_seconds(value) and value > 0)
 _COUNT = _integer(1, 1 << 24)
 _COUNT_OR_0 = _integer(0, 1 << 24)
 _WINDOW = _integer(1, (1 << 62) - 1)
@@ -126,8 +127,8 @@ class _Config:
     max_pending_datagrams: int = _setting(256, _COUNT_OR_0)
     """Datagrams that wait for their session on a connection; then the oldest is dropped."""
 
-    pending_event_ttl: float = _setting(5.0, _SECONDS)
-    """Not used: how long streams and datagrams wait for their session is the transport's to say."""
+    pending_event_ttl: float = _setting(5.0, _SOME_SECONDS)
+    """How long streams and datagrams wait for their session."""
 
     max_field_section_size: int = _setting(65536, _integer(1024, 1 << 24))
     """Bytes of header fields that are taken from a peer, counted as RFC 9114 §4.2.2 says."""
@@ -200,7 +201,7 @@ class ClientConfig(_Config):
     """How long `connect` may take, names and addresses included."""
 
     connection_attempt_delay: float = _setting(0.25, _SECONDS)
-    """Not used: an address has 250 ms to itself before the next is tried as well (RFC 8305 §5)."""
+    """How long an address of a host has to itself before the next is tried as well (RFC 8305 §5)."""
 
     headers: Headers = _setting({}, _HEADERS)
     """Header fields of every request."""

@@ -8,17 +8,16 @@ from . import _web_transport as _native
 from ._bridge import Bridge, tokens
 from .errors import ConnectError, SessionRejected
 
-_STAGGER = 0.25  # seconds an address has to itself before the next is tried as well (RFC 8305 §5)
-
 Address = tuple[str, int]
 
 
 class Race:
-    """Attempts at several addresses, in the order in which they are begun."""
+    """Attempts at several addresses, in the order in which they are begun, each after a *delay* in seconds (RFC 8305 §5)."""
 
-    def __init__(self, addresses: list[Address], begin: Callable[[Address], _native.Connecting]) -> None:
+    def __init__(self, addresses: list[Address], begin: Callable[[Address], _native.Connecting], delay: float) -> None:
         self._untried = deque(interleaved(addresses))
         self._begin = begin
+        self._delay = delay
         self._running: dict[Address, _native.Connecting] = {}
         self._failures: dict[Address, str] = {}
 
@@ -40,7 +39,7 @@ class Race:
                 if (session := self._poll(token)) is not None:
                     return session
                 if self._running:
-                    await bridge.woken(token, _STAGGER if self._untried and winner is None else None)
+                    await bridge.woken(token, self._delay if self._untried and winner is None else None)
         finally:
             self._failures |= dict.fromkeys(self._running, "no answer yet")
             self._running.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes

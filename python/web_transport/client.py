@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from ipaddress import ip_address
+from math import inf
 from os import PathLike
 from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
@@ -51,6 +52,8 @@ class Client(Endpoint):
         max_header_bytes: Header fields that are taken from a peer, counted as RFC 9114 §4.2.2 says; a longer answer is a ConnectError.
         max_pending_streams: Streams that wait for their session on a connection; then the oldest is refused (WT §4.6).
         max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
+        pending_timeout: Seconds that streams and datagrams wait for their session, more than 0.
+        connection_attempt_delay: Seconds that an address of a host has to itself before the next is tried as well (RFC 8305 §5).
     Raises:
         ValueError: More than one way to verify is given, a certificate or key cannot be used, or an option is out of range.
         OSError: The file or the directory to write logs to cannot be opened.
@@ -79,7 +82,12 @@ class Client(Endpoint):
         max_header_bytes: int = 64 * 1024,
         max_pending_streams: int = 32,
         max_pending_datagrams: int = 256,
+        pending_timeout: float = 5,
+        connection_attempt_delay: float = 0.25,
     ) -> None:
+        if not 0 <= connection_attempt_delay < inf:
+            raise ValueError(f"connection_attempt_delay must be a number of seconds from 0 on: {connection_attempt_delay!r}")
+        self._attempt_delay = connection_attempt_delay
         super().__init__(
             _native.Endpoint.client(
                 ca_certificates=ca_certificates,
@@ -102,6 +110,7 @@ class Client(Endpoint):
                 max_header_bytes=max_header_bytes,
                 max_pending_streams=max_pending_streams,
                 max_pending_datagrams=max_pending_datagrams,
+                pending_timeout=pending_timeout,
             )
         )
 
@@ -118,7 +127,7 @@ class Client(Endpoint):
         """Open a session, on a connection of its own unless it may share one.
 
         Every address of the host is tried, IPv6 and IPv4 by turns, the best first; the next joins in when one has failed or
-        taken 250 ms. Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
+        taken its time, 250 ms by default. Cancelled, all attempts are given up. Source: WT §3.2; RFC 8305.
 
         Args:
             url: ``https://host[:port][/path][?query]``; the port is 443 by default.
@@ -147,7 +156,7 @@ class Client(Endpoint):
         try:
             async with limit:
                 addresses = [(target.host, target.port)] if target.is_literal else await resolve(target.host, target.port)
-                race = Race(addresses, lambda address: self._native.connect(address, native))
+                race = Race(addresses, lambda address: self._native.connect(address, native), self._attempt_delay)
                 session = await race.run(bridge)
         except SessionRejected as error:
             error.add_note(f"connecting to {target.url}")

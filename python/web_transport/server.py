@@ -168,6 +168,7 @@ class Server(Endpoint):
             with 431, or costs its client the connection.
         max_pending_streams: Streams that wait for their session on a connection; then the oldest is refused (WT §4.6).
         max_pending_datagrams: Datagrams that wait for their session on a connection; then the oldest is dropped.
+        pending_timeout: Seconds that streams and datagrams wait for their session, more than 0.
     Raises:
         ValueError: The address cannot be bound, certificate and key do not fit each other, or an option is out of range.
         OSError: The file or the directory to write logs to cannot be opened.
@@ -204,6 +205,7 @@ class Server(Endpoint):
         max_header_bytes: int = 64 * 1024,
         max_pending_streams: int = 32,
         max_pending_datagrams: int = 256,
+        pending_timeout: float = 5,
     ) -> None:
         super().__init__(
             _native.Endpoint.server(
@@ -235,6 +237,7 @@ class Server(Endpoint):
                 max_header_bytes=max_header_bytes,
                 max_pending_streams=max_pending_streams,
                 max_pending_datagrams=max_pending_datagrams,
+                pending_timeout=pending_timeout,
             )
         )
         self._http = None if http_handler is None else HttpService(self._native.http(), http_handler)

@@ -40,7 +40,7 @@ WRONG = {
     "max_streams_uni": None,
     "max_udp_payload_size": 1199,
     "max_write_buffer_size": 0,
-    "pending_event_ttl": "5",
+    "pending_event_ttl": 0,
     "read_timeout": -1,
     "server_certificate_hashes": [b"short"],
     "stream_create_timeout": False,

@@ -149,6 +149,27 @@ async def test_every_address_of_a_host_is_tried(server, make_client, monkeypatch
         assert time.monotonic() - started < 5
 
 
+@pytest.mark.parametrize("delay", [0, 3600])
+async def test_how_long_an_address_has_to_itself(server, make_client, monkeypatch, delay):
+    """The next address is tried as well after the delay, and not before."""
+    port = server.local_addr[1]
+
+    async def getaddrinfo(host, port, **options):
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (address, port)) for address in ("127.0.0.2", "127.0.0.1")]
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.2", port))
+        monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+        client = make_client(connection_attempt_delay=delay)
+        if delay:
+            with pytest.raises(ConnectError, match=r"no answer yet$"):
+                await client.connect(f"https://two.example:{port}/", timeout=0.2)
+        else:
+            connecting = asyncio.create_task(client.connect(f"https://two.example:{port}/"))
+            await (await server.accept()).accept()
+            assert (await connecting).remote_address == ("127.0.0.1", port)
+
+
 async def test_international_host_names_travel_in_ascii(server, client, monkeypatch):
     """The host is sent as its A-label (RFC 5891)."""
     hosts = []

@@ -48,6 +48,23 @@ def test_a_request_has_a_time_limit(make_server, seconds):
         make_server(request_timeout=seconds)
 
 
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 1e300, None])
+def test_what_comes_early_has_a_time_limit(make_server, make_client, seconds):
+    """What waits for a session that never comes would wait forever."""
+    for make in (make_server, make_client):
+        make(pending_timeout=0.5)
+        with pytest.raises(ValueError, match="pending_timeout"):
+            make(pending_timeout=seconds)
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, math.inf])
+def test_a_delay_between_attempts_is_a_number_of_seconds(make_client, seconds):
+    """None at all means that all addresses are tried at once."""
+    make_client(connection_attempt_delay=0)
+    with pytest.raises(ValueError, match="connection_attempt_delay"):
+        make_client(connection_attempt_delay=seconds)
+
+
 @pytest.mark.parametrize("option", ["congestion_control", "retry"])
 def test_choices_are_named(make_server, option):
     """An unknown word is answered with those that there are."""

@@ -54,10 +54,8 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
             "qlog_dir" => config.qlog = qlog_dir(value)?,
             "max_idle_timeout" => config.max_idle_timeout = timeout(name, value)?,
             "keep_alive_interval" => config.keep_alive_interval = timeout(name, value)?,
-            "request_timeout" => {
-                config.request_timeout =
-                    timeout(name, value)?.ok_or_else(|| PyValueError::new_err(format!("{name} must be more than 0 seconds")))?;
-            }
+            "request_timeout" => config.request_timeout = positive(name, value)?,
+            "pending_timeout" => config.pending_timeout = positive(name, value)?,
             "allowed_origins" => {
                 if let Some(origins) = value.extract::<Option<Vec<String>>>()? {
                     config.allowed_origins = AllowedOrigins::listed(origins).map_err(errors::config)?;
@@ -139,6 +137,11 @@ fn timeout(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Option<Duration>> {
         Ok(duration) => Ok(Some(duration.max(SHORTEST))),
         Err(_) => Err(PyValueError::new_err(format!("{name} is not a usable number of seconds: {seconds:?}"))),
     }
+}
+
+/// A time-out that there must be
+fn positive(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
+    timeout(name, value)?.ok_or_else(|| PyValueError::new_err(format!("{name} must be more than 0 seconds")))
 }
 
 /// An address in the form `ip:port`
