@@ -167,6 +167,7 @@ class EventEmitter:
             for future in self._waiting:
                 if not future.done():
                     future.set_exception(error)
+                    future.exception()  # seen, even if whoever waits is cancelled before
 
     async def close(self) -> None:
         """Forget all handlers, and cancel those that run. Events that are emitted later nobody hears of."""

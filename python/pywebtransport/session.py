@@ -33,6 +33,7 @@ class WebTransportSession:
     """A session with a peer: leaving ``async with`` closes it, and waits until the peer knows.
 
     Clients get sessions from `WebTransportClient.connect`. A server's begins as a request, which `accept` or `reject` answers.
+    A session that is dropped goes on: it ends when somebody closes it, its connection, or its client or server.
     """
 
     def __init__(
@@ -83,8 +84,13 @@ class WebTransportSession:
             SessionError: It was answered already, or the client has gone.
             ValueError: An argument is none of those, or a field cannot be sent.
         """
-        with translating:
-            transport = await self._asked().accept(subprotocol=wt_protocol, headers=headers or {})
+        try:
+            with translating:
+                transport = await self._asked().accept(subprotocol=wt_protocol, headers=headers or {})
+        except SessionError:
+            if self._request is not None and not self._settled.is_set():
+                self._finish(None, "the client has gone")
+            raise
         self._establish(transport)
 
     async def reject(self, status_code: int = 403, *, headers: Headers | None = None, body: bytes = b"") -> None:
@@ -98,12 +104,12 @@ class WebTransportSession:
             SessionError: It was answered already, or the client has gone.
             ValueError: The status is none to reject with, or a field cannot be sent.
         """
-        request = self._asked()
         try:
             with translating:
-                await request.reject(status_code, headers=headers or {}, body=body)
+                await self._asked().reject(status_code, headers=headers or {}, body=body)
         except SessionError:
-            self._finish(None, "the client has gone")
+            if self._request is not None and not self._settled.is_set():
+                self._finish(None, "the client has gone")
             raise
         self._finish(None, f"rejected with status {status_code}")
 

@@ -16,7 +16,7 @@ from pywebtransport import (
     WebTransportStream,
 )
 
-from tests.framework.meeting import requested, url_of
+from tests.framework.meeting import join, requested, url_of
 
 # Answering
 
@@ -76,6 +76,25 @@ async def test_closing_a_request_rejects_it(serve, make_client):
     with pytest.raises(HandshakeError) as caught:
         await connecting
     assert caught.value.status_code == 403
+
+
+@pytest.mark.parametrize("answer", ["accept", "reject"])
+async def test_a_client_that_has_gone_leaves_nothing(serve, make_client, answer):
+    """Answering who does not wait any more is an error, after which the request is over and has no place."""
+    server = await serve()
+    async with web_transport.Client(no_cert_verification=True) as client:
+        connecting = asyncio.create_task(client.connect(url_of(server)))
+        session = await requested(server)
+        client.close()
+        with pytest.raises(web_transport.ConnectError):
+            await connecting
+    other = await join(make_client(), server)  # what the first client sent last was before it
+    with pytest.raises(SessionError, match="gone|closed") as caught:
+        await getattr(session, answer)()
+    assert isinstance(caught.value.__cause__, web_transport.SessionError)
+    assert (session.state, session.close_reason) == (SessionState.CLOSED, "the client has gone")
+    assert server.session_manager.sessions == [other.server]
+    await session.close()
 
 
 # Streams
