@@ -16,6 +16,7 @@ from pywebtransport import (
     manager,
     middleware,
     router,
+    serializer,
     server,
     session,
     stream,
@@ -94,6 +95,19 @@ CLASSES = {
     """,
     middleware.MiddlewareRejected: """
         (status_code=403, headers=None)
+    """,
+    serializer.JSONSerializer: """
+        serialize(self, obj)
+        deserialize(self, data, obj_type=None)
+    """,
+    serializer.MsgPackSerializer: """
+        serialize(self, obj)
+        deserialize(self, data, obj_type=None)
+    """,
+    serializer.ProtobufSerializer: """
+        (message_class=None)
+        serialize(self, obj)
+        deserialize(self, data, obj_type=None)
     """,
     middleware.RateLimiter: """
         cleanup(self)
