@@ -28,6 +28,7 @@ from .exceptions import (
     WebTransportError,
 )
 from .manager import ConnectionManager, SessionManager
+from .messaging import StructuredDatagramTransport, StructuredStream
 from .middleware import MiddlewareManager, MiddlewareRejected, RateLimiter
 from .router import RequestRouter
 from .server import WebTransportServer
@@ -74,6 +75,8 @@ __all__ = [
     "StreamError",
     "StreamId",
     "StreamState",
+    "StructuredDatagramTransport",
+    "StructuredStream",
     "TimeoutError",
     "WebTransportBidirectionalStream",
     "WebTransportClient",

@@ -14,6 +14,7 @@ from pywebtransport import (
     events,
     exceptions,
     manager,
+    messaging,
     middleware,
     router,
     serializer,
@@ -95,6 +96,19 @@ CLASSES = {
     """,
     middleware.MiddlewareRejected: """
         (status_code=403, headers=None)
+    """,
+    messaging.StructuredStream: """
+        (stream, serializer, registry, max_message_size=1048576)
+        send_obj(self, obj)
+        receive_obj(self)
+        stream
+        __aiter__(self)
+        __anext__(self)
+    """,
+    messaging.StructuredDatagramTransport: """
+        (session, serializer, registry)
+        send_obj(self, obj)
+        receive_obj(self)
     """,
     serializer.JSONSerializer: """
         serialize(self, obj)

@@ -24,6 +24,8 @@ from pywebtransport import (
     SessionState,
     StreamError,
     StreamId,
+    StructuredDatagramTransport,
+    StructuredStream,
     WebTransportBidirectionalStream,
     WebTransportClient,
     WebTransportConnection,
@@ -228,3 +230,14 @@ def use_serializers() -> None:
     for serializer in serializers:
         data: bytes = serializer.serialize(obj={"a": 1})
         print(serializer.deserialize(data=memoryview(data), obj_type=dict))
+
+
+async def use_messages(session: WebTransportSession, stream: WebTransportStream) -> None:
+    structured = StructuredStream(stream=stream, serializer=JSONSerializer(), registry={1: dict}, max_message_size=1024)
+    await structured.send_obj(obj={"a": 1})
+    print(await structured.receive_obj(), structured.stream)
+    async for obj in structured:
+        print(obj)
+    datagrams = StructuredDatagramTransport(session=session, serializer=MsgPackSerializer(), registry={1: dict})
+    await datagrams.send_obj(obj={"a": 1})
+    print(await datagrams.receive_obj())
