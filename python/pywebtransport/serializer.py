@@ -5,6 +5,7 @@ import dataclasses
 import datetime
 import functools
 import json
+import re
 import types
 import typing
 import uuid
@@ -333,7 +334,7 @@ def _inner(value: list[Any], origin: Any, arguments: tuple[Any, ...], kind: Any)
 
 
 def _typed_key(key: Any, kind: Any) -> Any:
-    if kind is int and isinstance(key, str) and len(key) <= 20:  # written as strings
+    if kind is int and isinstance(key, str) and re.fullmatch("0|-?[1-9][0-9]{0,19}", key):  # written as strings
         return int(key)
     return _typed(key, kind)
 
