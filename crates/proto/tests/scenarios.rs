@@ -15,7 +15,7 @@ use sim::{Net, Side, Sim, client_endpoint, seeded, server_endpoint, target};
 use webtransport_proto::{Config, ConnectId, Dir, Endpoint, Event, Read, Response, Retry, SessionId};
 
 /// Virtual time in which everything that is owed must be paid
-const PATIENCE: Duration = Duration::from_secs(600);
+const PATIENCE: Duration = Duration::from_secs(7200);
 
 struct Random(u64);
 
@@ -71,7 +71,8 @@ fn network(random: &mut Random, seed: u64) -> Net {
 fn config(random: &mut Random, impatient: bool) -> Config {
     let mut seconds = |short: u64, long: u64| Duration::from_secs(if impatient { 1 + random.below(short) } else { long });
     let base = Config {
-        max_idle_timeout: Some(seconds(10, 300)),
+        // A handshake that loses one flight after the other doubles its probe time-out to many minutes (RFC 9002 §6.2.1)
+        max_idle_timeout: Some(seconds(10, 3600)),
         pending_timeout: seconds(5, 3600),
         request_timeout: seconds(5, 3600),
         close_timeout: seconds(3, 3600),
