@@ -2,14 +2,12 @@
 
 import asyncio
 import functools
-import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,8 +26,6 @@ from pywebtransport import (
 from pywebtransport.middleware import create_auth_middleware, create_cors_middleware
 
 from tests.framework.meeting import url_of
-
-ROOT = Path(__file__).parent.parent.parent
 
 
 @pytest.fixture
@@ -388,8 +384,7 @@ async def test_signals_drain_and_exit_with_0(pem, make_client, number, times):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     arguments = ["-c", SERVER, *map(str, pem), "600", str(port)]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "python")}
-    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=subprocess.PIPE, env=environment)
+    process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=subprocess.PIPE)
     try:
         assert process.stdout is not None
         assert await process.stdout.readline() == b"started\n"

@@ -190,6 +190,7 @@ fn asked() -> sim::Sim<webtransport_proto::Endpoint, sim::raw::Raw> {
     sim.until("handshake", |sim| sim.server.connected.then_some(()));
     sim.server.send(Dir::Uni, &settings(&SERVER));
     sim.until("request", |sim| sim.server.accepted(Dir::Bi).first().map(|_| ()));
+    assert!(matches!(sim.client.poll_event(), Some(Event::ConnectAsked { .. })));
     sim
 }
 
