@@ -2,10 +2,10 @@
 
 mod sim;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sim::{Net, Pair, Side};
-use webtransport_proto::{Config, Dir, Event, Read};
+use webtransport_proto::{Config, Dir, Endpoint, Event, Read};
 
 fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|i| (i * 31 + i / 251) as u8).collect()
@@ -66,4 +66,39 @@ fn a_path_that_is_bad_one_way_only_carries_both() {
         pair.finish(Side::Server, there);
         assert_eq!(pair.read(Side::Client, stream), (noise(30_000), Read::Finished));
     }
+}
+
+fn transmits(endpoint: &mut Endpoint, now: Instant) -> Vec<Vec<u8>> {
+    let mut transmits = Vec::new();
+    let mut buf = Vec::new();
+    while let Some(transmit) = endpoint.poll_transmit(now, 1, &mut buf) {
+        transmits.push(buf[..transmit.size].to_vec());
+        buf.clear();
+    }
+    transmits
+}
+
+#[test]
+fn what_looks_like_a_retry_does_not_end_a_handshake() {
+    // RFC 9000 §17.2.5: only servers send Retry. One flipped bit makes one of a client's Handshake packet.
+    let mut pair = Pair::new(Net::default());
+    pair.ask("/");
+    let now = pair.now();
+    for datagram in transmits(&mut pair.sim.client, now) {
+        pair.sim.server.handle_datagram(now, sim::client_address(), None, None, datagram[..].into());
+    }
+    for datagram in transmits(&mut pair.sim.server, now) {
+        pair.sim.client.handle_datagram(now, sim::server_address(), None, None, datagram[..].into());
+    }
+    let mut flipped = 0;
+    for mut datagram in transmits(&mut pair.sim.client, now) {
+        let is_handshake = |window: &[u8]| window[0] & 0xb0 == 0xa0 && window[1..] == [0, 0, 0, 1];
+        if let Some(at) = datagram.windows(5).position(is_handshake) {
+            datagram[at] |= 0x10;
+            flipped += 1;
+        }
+        pair.sim.server.handle_datagram(now, sim::client_address(), None, None, datagram[..].into());
+    }
+    assert!(flipped > 0);
+    pair.event(Side::Server, "request", |event| matches!(event, Event::SessionRequested { .. }).then_some(()));
 }
