@@ -61,8 +61,9 @@ fuzz: toolchain ## look for input that breaks a decoder, the endpoint or a sessi
 	        -max_total_time=$(FUZZ_SECONDS) -max_len=600 -len_control=0 -timeout=30 || exit 1; \
 	done
 
-docs: ## (nothing yet) build the documentation
-	@echo "make docs: nothing to build yet, the pages in docs/ read as they are"
+docs: $(VENV)/.docs ## build the documentation in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
+	@echo "built: build/site/index.html"
 
 clean: ## delete what was built and installed here
 	rm -rf $(VENV) .venv-* target build dist .mypy_cache .pytest_cache .ruff_cache
@@ -82,6 +83,10 @@ $(VENV)/.dev: pyproject.toml | toolchain
 	test -x $(PYTHON) || "$$(tools/find_python)" -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --upgrade 'pip>=25.1' # the first that knows dependency groups
 	$(PYTHON) -m pip install --quiet --group dev
+	touch $@
+
+$(VENV)/.docs: pyproject.toml $(VENV)/.dev
+	$(PYTHON) -m pip install --quiet --group docs
 	touch $@
 
 $(VENV)/.wheel: $(WHEEL_SOURCES) $(VENV)/.dev | toolchain
