@@ -20,13 +20,14 @@ help: ## print this
 
 build: $(VENV)/.wheel ## build a release wheel and install it in .venv
 
-check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python
+check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python, and docstrings
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy python tests examples tools benchmarks
 	$(PYTHON) -m mypy.stubtest web_transport._web_transport
+	$(PYTHON) tools/check_docstrings.py
 
 test: browsers $(VENV)/.dev ## all tests: Rust, Python, browsers, and the seeds' quick starts
 	$(PYTHON) tools/tally.py \

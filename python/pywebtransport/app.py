@@ -175,7 +175,7 @@ class ServerApp:
     async def shutdown(self) -> None:
         """Close the server, cancel the handlers that still run, call what `on_shutdown` decorates, and leave the middleware; idempotent.
 
-        Cancelled, it closes the server at once, and does all the rest.
+        Cancelled, it closes the server at once, and does all the rest. It never raises: what hooks raise is logged.
         """
         if self._ended:
             return

@@ -117,7 +117,7 @@ class WebTransportClient:
         return session
 
     async def close(self) -> None:
-        """Close all sessions and connections, and wait until the peers know; closing again does nothing."""
+        """Close all sessions and connections, and wait until the peers know; closing again does nothing. It never raises."""
         self._closed = True
         try:
             await self._connections.shutdown()

@@ -173,7 +173,11 @@ class _Config:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """A configuration with *values*, by the names of the fields, and the defaults for the others."""
+        """A configuration with *values*, by the names of the fields, and the defaults for the others.
+
+        Raises:
+            ConfigurationError: There is no such field, or a value is not allowed.
+        """
         known = {each.name for each in fields(cls)}
         for name, value in values.items():
             if name not in known:
@@ -189,7 +193,7 @@ class _Config:
         return replace(self)
 
     def update(self, **values: Any) -> Self:
-        """A configuration with these values instead of those that it has."""
+        """A configuration with these values instead of those that it has; ConfigurationError, as for `from_dict`."""
         return self.from_dict({**self.to_dict(), **values})
 
 

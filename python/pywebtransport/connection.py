@@ -172,7 +172,7 @@ class WebTransportConnection:
         """Ask the peer to end the sessions, give it time to do so, then close.
 
         Args:
-            timeout: Seconds to wait; None: the configuration's ``close_timeout``.
+            timeout: Seconds to wait; None: the configuration's ``close_timeout``. That they run out raises nothing.
         """
         for session in self.sessions:
             session.drain()
@@ -182,7 +182,7 @@ class WebTransportConnection:
         await self.close()
 
     async def wait_closed(self) -> None:
-        """Wait until the connection is over, whoever ended it."""
+        """Wait until the connection is over, whoever ended it. It never raises."""
         await self._closed.wait()
 
     async def __aenter__(self) -> Self:

@@ -58,7 +58,7 @@ class WebTransportDatagrams:
         return await within(self._read_timeout, "receiving a datagram", self._receive())
 
     async def try_receive(self) -> bytes | None:
-        """A datagram if one is there already, else None."""
+        """A datagram if one is there already, else None; SessionError if the session is over."""
         with suppress(TimeoutError):
             async with asyncio.timeout(0):
                 with translating:

@@ -97,7 +97,7 @@ class EventEmitter:
         return bool(self._any) or event_type in self._handlers
 
     async def emit(self, event_type: EventType | str, *, data: Any = None, source: Any = None) -> None:
-        """Call the handlers one after the other, and wait for those that are coroutines."""
+        """Call the handlers one after the other, and wait for those that are coroutines; what they raise is logged."""
         event = Event(type=event_type, data=data, source=source)
         for handler in self._called(event_type):
             if (waiting := _call(handler, event)) is not None:
@@ -113,7 +113,7 @@ class EventEmitter:
                 task.add_done_callback(self._running.discard)
 
     async def room(self) -> None:
-        """Wait while so many handlers run that another event should not be taken from where it waits."""
+        """Wait while so many handlers run that another event should not be taken from where it waits. It never raises."""
         while len(self._running) >= _MOST_RUNNING:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
@@ -170,7 +170,7 @@ class EventEmitter:
                     future.exception()  # seen, even if whoever waits is cancelled before
 
     async def close(self) -> None:
-        """Forget all handlers, and cancel those that run. Events that are emitted later nobody hears of."""
+        """Forget all handlers, and cancel those that run. Events that are emitted later nobody hears of. It never raises."""
         self.end(WebTransportError("the event emitter was closed"))
         for event_type in list(self._handlers):
             del self._handlers[event_type]

@@ -50,7 +50,7 @@ class _Manager(Generic[_T]):
         return {"active": len(self), "max": self._most, "total": self._added, "states": dict(states)}
 
     async def shutdown(self) -> None:
-        """Close and forget all."""
+        """Close and forget all. It never raises."""
         things = list(self._things.values())
         self._things.clear()
         await asyncio.gather(*(thing.close() for thing in things))

@@ -150,6 +150,8 @@ def create_cors_middleware(allowed_origins: Iterable[str]) -> Middleware:
 
     Args:
         allowed_origins: Origins as in ``"https://a.example"``, or patterns as in ``"https://*.a.example"`` and ``"*"`` (`fnmatch`).
+    Raises:
+        ValueError: *allowed_origins* is a string, of which every character would be an origin.
     """
     if isinstance(allowed_origins, str):
         raise ValueError(f"allowed_origins are several strings, not one: {allowed_origins!r}")
@@ -181,7 +183,7 @@ class RateLimiter:
 
     Args:
         max_requests: How many may pass from an address within the window.
-        window_seconds: How long that is.
+        window_seconds: How long that is, in seconds.
         cleanup_interval: How often addresses are forgotten whose requests count no more, in seconds; it happens inside ``async with``.
         max_tracked_ips: How many addresses to remember.
         clock: What tells the time, in seconds.
@@ -258,7 +260,7 @@ class RateLimiter:
 def create_rate_limit_middleware(
     max_requests: int = 100, window_seconds: float = 60, cleanup_interval: float = 300, max_tracked_ips: int = 10000
 ) -> RateLimiter:
-    """The same as making a `RateLimiter`."""
+    """The same as making a `RateLimiter`; times are in seconds."""
     return RateLimiter(
         max_requests=max_requests, window_seconds=window_seconds, cleanup_interval=cleanup_interval, max_tracked_ips=max_tracked_ips
     )

@@ -120,7 +120,7 @@ class WebTransportServer:
     async def close(self) -> None:
         """Take no more sessions, ask those that there are to end, give them `ServerConfig.close_timeout`, then close; idempotent.
 
-        Cancelled, it closes at once.
+        Cancelled, it closes at once. It never raises.
         """
         if self._transport is None or self._closed:
             self._closed = True

@@ -129,7 +129,7 @@ class WebTransportSession:
     def events(self) -> EventEmitter:
         """The session's events. Without listeners they cost nothing.
 
-        ``DATAGRAM_RECEIVED`` takes the datagrams away from `receive <WebTransportDatagrams.receive>`; the others only tell.
+        ``DATAGRAM_RECEIVED`` takes the datagrams away from `WebTransportDatagrams.receive`; the others only tell.
         """
         return self._events
 
@@ -345,11 +345,11 @@ class WebTransportSession:
         return self._datagrams
 
     async def send_datagram(self, data: Buffer) -> None:
-        """The same as `datagrams.send <WebTransportDatagrams.send>`."""
+        """The same as `WebTransportDatagrams.send`, and raises the same."""
         await self.datagrams.send(data)
 
     async def read_datagram(self) -> bytes:
-        """The same as `datagrams.receive <WebTransportDatagrams.receive>`."""
+        """The same as `WebTransportDatagrams.receive`, and raises the same."""
         return await self.datagrams.receive()
 
     # The end

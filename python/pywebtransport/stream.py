@@ -130,6 +130,8 @@ class _Stream:
     async def close(self, error_code: int | None = None) -> None:
         """Be done with it: what was written is complete, and what was not read is not wanted. Closing again does nothing.
 
+        That the stream has ended already, one way or another, raises nothing.
+
         Args:
             error_code: For the peer's application, 32 bits unsigned, if what was written is not complete.
         """
@@ -283,7 +285,7 @@ class _Writing(_Stream):
             await self._send.finish()
 
     async def write_all(self, data: Buffer, end_stream: bool = True) -> None:
-        """The same as `write`, but that nothing follows unless *end_stream* is false."""
+        """The same as `write`, but that nothing follows unless *end_stream* is false; it raises the same."""
         await self.write(data, end_stream)
 
     async def reset(self, error_code: int = 0) -> None:

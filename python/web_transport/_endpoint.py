@@ -53,7 +53,7 @@ class Endpoint:
         self._native.close(code, reason.encode(errors="replace"))
 
     async def wait_closed(self) -> None:
-        """Wait until all connections have ended after `close`: the peers were told, but need not have answered."""
+        """Wait until all connections have ended after `close`: the peers were told, but need not have answered. It never raises."""
         bridge = self._home.enter()
         while not self._native.gone(self._token + _GONE):
             await bridge.woken(self._token + _GONE)

@@ -22,7 +22,7 @@
        └─ DatagramNotSupportedError    .reason
 
 What an argument got wrong is a ``ValueError``, ``TypeError`` or ``OverflowError`` instead. Every class can be made without
-arguments, pickled and copied.
+arguments, pickled and copied. Source: WT §4.4 and §6 for what peers say; W3C WebTransport, ``WebTransportError``, for whose fault it is.
 """
 
 from typing import ClassVar, Literal, TypeAlias

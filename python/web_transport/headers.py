@@ -11,6 +11,7 @@ class Headers(tuple[tuple[str, str], ...]):
     """The header fields of a message, read only: pairs in their order, names in lower case.
 
     Fields may repeat: `get_all` has every value of a name. Bytes that are not UTF-8 are surrogates, as in `os.fsdecode`.
+    Source: RFC 9110 §5; RFC 9114 §4.2.
     """
 
     __slots__ = ()

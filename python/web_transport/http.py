@@ -16,7 +16,7 @@ _TIMEOUT = 10.0  # seconds for a handler
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """A request that is not for a session; its body, if it has one, is not read."""
+    """A request that is not for a session; its body, if it has one, is not read. Source: RFC 9114 §4.1."""
 
     method: str
     """``GET``, ``HEAD``, ``POST`` or another, but not ``CONNECT``."""
@@ -34,7 +34,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """An answer to an `HttpRequest`; ``content-length`` is added to it, and a HEAD gets no body."""
+    """An answer to an `HttpRequest`; ``content-length`` is added to it, and a HEAD gets no body. Source: RFC 9114 §4.1."""
 
     status: int = 200
     """200 to 999."""

@@ -273,6 +273,8 @@ class Server(Endpoint):
             timeout: Seconds that sessions have, at least 0; what is still open then is closed with *code* and *reason*.
             code: For the applications of those peers, as for `close`.
             reason: For people, as for `close`.
+        Raises:
+            ValueError: *timeout* or *code* is out of range. What the network does raises nothing.
         """
         if not 0 <= timeout < inf:
             raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
@@ -288,7 +290,7 @@ class Server(Endpoint):
         await self.wait_closed()
 
     async def accept(self) -> SessionRequest | None:
-        """Wait for a client's request for a session; None once the server is closed. A cancelled accept loses none."""
+        """Wait for a client's request for a session; None once the server is closed. It never raises, and a cancelled accept loses none."""
         bridge = self._enter()
         while (request := self._native.accept(self._token)) is None:
             if self._native.closed:

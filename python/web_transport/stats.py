@@ -124,7 +124,10 @@ class SessionStats:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointStats:
-    """What a server or a client keeps now, and what it has done since it was made; after its end, what it had done by then."""
+    """What a server or a client keeps now, and what it has done since it was made; after its end, what it had done by then.
+
+    The counters are ours; what they count is in RFC 9000 §5 and §8.1.2.
+    """
 
     connections: int
     """Connections that have not ended, those in their handshake included."""

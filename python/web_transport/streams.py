@@ -237,6 +237,7 @@ class RecvStream:
         """Read *n* bytes, neither more nor fewer, waiting until they are there.
 
         Raises:
+            ValueError: *n* is negative.
             StreamIncompleteReadError: The peer finished the stream before; ``partial`` has what there was.
             StreamClosedByPeer: The peer reset the stream (``kind="reset"``).
             StreamClosedLocally: The stream was stopped.
