@@ -32,6 +32,8 @@ FRAMEWORK = [
     ("client", "server"),
     ("router", "middleware"),
     ("app", "cluster", "fleet", "reconnect"),
+    "interop",
+    ("cli", "__main__"),
 ]
 
 
@@ -50,7 +52,7 @@ def imports(path):
 def siblings(path, package):
     """The modules of *package* that *path* imports, by their short names."""
     for module, name in imports(path):
-        if module == package and name is not None and (ROOT / package / f"{name}.py").exists():
+        if module == package and name is not None and ((ROOT / package / name).is_dir() or (ROOT / package / f"{name}.py").exists()):
             yield name
         elif module.startswith(f"{package}."):
             yield module.split(".")[1]
@@ -92,7 +94,10 @@ def test_errors_do_not_import_the_native_module():
     assert not list(siblings(ROOT / "web_transport" / "headers.py", "web_transport"))
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[-2] == "pywebtransport"], ids=module_id)
+FRAMEWORK_MODULES = [path for path in MODULES if path.relative_to(ROOT).parts[0] == "pywebtransport"]
+
+
+@pytest.mark.parametrize("path", FRAMEWORK_MODULES, ids=module_id)
 def test_framework_uses_public_names_of_the_transport(path):
     """The framework is the transport's first customer: what it does, a user can do."""
     for module, name in imports(path):
@@ -101,10 +106,10 @@ def test_framework_uses_public_names_of_the_transport(path):
             assert name is None or not name.startswith("_")
 
 
-@pytest.mark.parametrize("path", [p for p in MODULES if p.parts[-2] == "pywebtransport"], ids=module_id)
+@pytest.mark.parametrize("path", FRAMEWORK_MODULES, ids=module_id)
 def test_framework_imports_leftwards(path):
-    """types, constants, exceptions <- events, config <- stream <- session <- connection <- client, server <- app."""
-    mine = level(FRAMEWORK, path.stem)
+    """types, constants, exceptions <- events, config <- stream <- session <- connection <- client, server <- app <- interop <- cli."""
+    mine = level(FRAMEWORK, path.relative_to(ROOT).parts[1].removesuffix(".py"))
     for name in siblings(path, "pywebtransport"):
         if mine is not None and (theirs := level(FRAMEWORK, name)) is not None:
             assert theirs <= mine, name

@@ -2,6 +2,7 @@
 
 import os
 import ssl
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import web_transport
@@ -27,7 +28,7 @@ def client(config: ClientConfig) -> web_transport.Client:
     return _made(web_transport.Client, {**options, **_identity(config)})
 
 
-def server(config: ServerConfig, bind: str) -> web_transport.Server:
+def server(config: ServerConfig, bind: str, http_handler: Callable[..., Any] | None = None) -> web_transport.Server:
     """The transport's server; it listens from now on."""
     if config.certfile is None:
         raise ConfigurationError("certfile must be the path of a PEM file: a server needs a certificate", "certfile", None)
@@ -38,7 +39,7 @@ def server(config: ServerConfig, bind: str) -> web_transport.Server:
             raise ConfigurationError("ca_certs must be the path of a PEM file: there is nothing to verify clients with", "ca_certs", None)
         options["client_ca_certificates"] = _certificates("ca_certs", config.ca_certs)
         options["require_client_certificate"] = config.verify_mode == ssl.CERT_REQUIRED
-    return _made(web_transport.Server, {"bind": bind, **options})
+    return _made(web_transport.Server, {"bind": bind, "http_handler": http_handler, **options})
 
 
 def _common(config: ClientConfig | ServerConfig) -> dict[str, Any]:

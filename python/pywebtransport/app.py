@@ -16,7 +16,7 @@ from .exceptions import ConnectionError as FrameworkConnectionError
 from .exceptions import ServerError, SessionError
 from .middleware import Middleware, MiddlewareManager, MiddlewareRejected
 from .router import RequestRouter, RouteMatch, SessionHandler
-from .server import WebTransportServer
+from .server import HttpHandler, WebTransportServer
 from .session import WebTransportSession
 
 __all__ = ["ServerApp"]
@@ -37,10 +37,11 @@ class ServerApp:
 
     Args:
         config: What its server does, and its certificate.
+        http_handler: As for `WebTransportServer`.
     """
 
-    def __init__(self, config: ServerConfig | None = None) -> None:
-        self._server = WebTransportServer(config)
+    def __init__(self, config: ServerConfig | None = None, *, http_handler: HttpHandler | None = None) -> None:
+        self._server = WebTransportServer(config, http_handler=http_handler)
         self._router = RequestRouter()
         self._middleware = MiddlewareManager()
         self._on_startup: list[Hook] = []

@@ -5,10 +5,10 @@ import ipaddress
 import socket
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import web_transport
 
@@ -22,7 +22,10 @@ from .manager import ConnectionManager, SessionManager
 from .session import WebTransportSession
 from .types import Address, EventType
 
-__all__ = ["WebTransportServer"]
+__all__ = ["HttpHandler", "WebTransportServer"]
+
+HttpHandler: TypeAlias = Callable[[web_transport.HttpRequest], web_transport.HttpResponse | Awaitable[web_transport.HttpResponse]]
+"""Answers a plain HTTP/3 request."""
 
 
 class WebTransportServer:
@@ -30,10 +33,12 @@ class WebTransportServer:
 
     Args:
         config: What it does, and its certificate.
+        http_handler: Answers plain HTTP/3 requests, as `web_transport.Server` says; without it they get a 404.
     """
 
-    def __init__(self, config: ServerConfig | None = None) -> None:
+    def __init__(self, config: ServerConfig | None = None, *, http_handler: HttpHandler | None = None) -> None:
         self._config = config or ServerConfig()
+        self._http_handler = http_handler
         self._transport: web_transport.Server | None = None
         self._connections = ConnectionManager(self._config.max_connections)
         self._sessions = SessionManager(self._config.max_connections * self._config.max_sessions)
@@ -92,7 +97,7 @@ class WebTransportServer:
             raise ServerError("the server is closed" if self._closed else f"the server listens already, on {self.local_addresses}")
         host = self._config.bind_host if host is None else host
         port = self._config.bind_port if port is None else port
-        self._transport = _options.server(self._config, await _bind(host, port))
+        self._transport = _options.server(self._config, await _bind(host, port), self._http_handler)
         self._start_time = time.time()
         if self._events.listeners(EventType.SESSION_REQUEST):
             self._on_interest(EventType.SESSION_REQUEST, True)

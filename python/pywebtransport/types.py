@@ -143,6 +143,10 @@ class SessionProtocol(Protocol):
         """The path that the client asked for, without its query."""
 
     @property
+    def query(self) -> str:
+        """What follows the path and its question mark; "" if nothing does."""
+
+    @property
     def headers(self) -> Headers:
         """The header fields of the request."""
 

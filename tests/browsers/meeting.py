@@ -62,16 +62,21 @@ async def serve_page() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{http.sockets[0].getsockname()[1]}"
 
 
+async def visit(page: Page, origin: str, certificate_hash: bytes, function: str, *parameters: object) -> Any:
+    """Run *function* in a page, with *parameters* after ``connect``, which opens a session: of a path at *origin*, and options."""
+    return await page.evaluate(_VISIT % function, origin, list(certificate_hash), *parameters)
+
+
 class Meeting:
     """A fresh page and a fresh server, which the page has the certificate hash of."""
 
     def __init__(self, page: Page, server: Server, certificate_hash: bytes) -> None:
         self.page, self.server = page, server
-        self._address = f"https://127.0.0.1:{server.local_addr[1]}", list(certificate_hash)
+        self._address = f"https://127.0.0.1:{server.local_addr[1]}", certificate_hash
 
     async def visit(self, function: str, *parameters: object) -> Any:
         """Run *function* in the page, with *parameters* after ``connect``, which opens a session: of the server's path, and options."""
-        return await self.page.evaluate(_VISIT % function, *self._address, *parameters)
+        return await visit(self.page, *self._address, function, *parameters)
 
     async def session(self) -> Session:
         """The next session that the page asks for."""
