@@ -87,7 +87,7 @@ class Game:
         return self._active
 
     async def play(self) -> None:
-        """Play until the session is over, whoever ends it and why: `WebTransportSession.close_code` tells."""
+        """Play until the session is over, whoever ends it and why: `WebTransportSession.close_code` tells, and nothing is raised."""
         with suppress(TimeoutError):
             try:
                 async with asyncio.timeout(self._patience) as self._limit, asyncio.TaskGroup() as self._tasks:
@@ -104,7 +104,11 @@ class Game:
     # The rules
 
     async def begin(self) -> None:
-        """A server sends all batons, each on a stream of its own; a client waits for them."""
+        """A server sends all batons, each on a stream of its own; a client waits for them.
+
+        Raises:
+            SessionError: The session is over, which ends the game.
+        """
         if self.session.is_client:
             self._due[Leg.UNI] += [self.terms.baton] * self.terms.count
             return
@@ -113,7 +117,11 @@ class Game:
             await self._send(await self._open(self.session.create_unidirectional_stream()), first, Leg.BIDI)
 
     async def answer(self, baton: int, leg: Leg, stream: WebTransportStream | WebTransportReceiveStream) -> None:
-        """Send the next baton: a bidirectional stream after a unidirectional one, its other direction after that."""
+        """Send the next baton: a bidirectional stream after a unidirectional one, its other direction after that.
+
+        Raises:
+            SessionError: The session is over, which ends the game.
+        """
         if leg is Leg.UNI:
             await self._send(await self._open(self.session.create_bidirectional_stream()), baton, Leg.OWN)
         elif leg is Leg.OWN:
@@ -122,7 +130,11 @@ class Game:
             await self._send(stream, baton, Leg.UNI)
 
     async def notify(self, baton: int) -> None:
-        """A client tells of a baton that leaves 1 when divided by 7, and a server of one that leaves 0: by datagram, in the same words."""
+        """A client tells of a baton that leaves 1 when divided by 7, and a server of one that leaves 0: by datagram, in the same words.
+
+        Raises:
+            SessionError: The session is over, which ends the game.
+        """
         if baton % 7 == (1 if self.session.is_client else 0):
             with suppress(DatagramError):  # too long for this path, or the peer takes none
                 await self.session.send_datagram(encoded(baton, self.padding(baton)))
@@ -132,20 +144,20 @@ class Game:
         return 3 * baton if baton % 5 == 0 else 0
 
     async def finish(self) -> None:
-        """All batons are back or lost."""
+        """All batons are back or lost. This never raises."""
         await self.session.close()
 
     async def give_up(self, code: SessionCode) -> None:
-        """The peer does not play by the rules."""
+        """The peer does not play by the rules. This never raises."""
         await self.session.close(code, code.name)
 
     async def on_stop(self, stream: WebTransportSendStream | WebTransportStream) -> None:
-        """The peer stopped or reset a stream on which we send: what was sent is taken back."""
+        """The peer stopped or reset a stream on which we send: what was sent is taken back. This never raises."""
         with suppress(StreamError):  # it has all arrived
             await stream.reset(StreamCode.WHATEVER)
 
     async def on_reset(self, leg: Leg) -> None:
-        """The peer reset a stream. If one of the batons was due on such a stream, it is lost."""
+        """The peer reset a stream. If one of the batons was due on such a stream, it is lost. This never raises."""
         if self._due[leg]:
             self._due[leg].pop(0)
             await self._one_less()

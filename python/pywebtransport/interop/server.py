@@ -70,7 +70,7 @@ def create_app(config: ServerConfig, *, game: type[Game] = Game) -> ServerApp:
 
 
 async def echo(session: WebTransportSession) -> None:
-    """Send back what comes, until the session is over."""
+    """Send back what comes, until the session is over, which raises nothing."""
     with suppress(SessionError, FrameworkConnectionError):
         async with asyncio.TaskGroup() as tasks:
             datagrams = tasks.create_task(_echo_datagrams(session))
