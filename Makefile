@@ -47,9 +47,8 @@ pythons: $(VENV)/.wheel ## tests/transport under every CPython from 3.11 on that
 demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromium and Firefox
 	$(PYTHON) examples/demo.py
 
-bench: $(VENV)/.wheel ## echo over loopback: the floor with no Python, then through Python
-	cargo bench $(LOCKED) -p webtransport-reactor --bench echo
-	$(PYTHON) benchmarks/echo.py
+bench: $(VENV)/.wheel ## measure ourselves and the other libraries: BENCH=--quick for 3 minutes, or what benchmarks/README.md tells
+	$(PYTHON) -m benchmarks $(BENCH)
 
 interop: $(VENV)/.wheel | go ## build the other implementations, test against all of them, and write docs/interop.md
 	$(PYTHON) -m pytest tests/interop -m 'not soak' --interop-page docs/interop.md

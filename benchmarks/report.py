@@ -1,0 +1,142 @@
+"""The table: what is read out of the results, and how it is written."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.statistics import Summary, summary
+
+Result = Mapping[str, Any]
+Results = Mapping[str, Mapping[str, Sequence[Result]]]  # of each entry, of each scenario, one a round
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A row of the table."""
+
+    title: str
+    scenario: str
+    value: Callable[[Result], float]
+    digits: int = 0
+    more_is_better: bool = True
+    also: Callable[[Result], str] | None = None  # in parentheses, of the median round
+
+
+def rate(result: Result) -> float:
+    return float(result["count"]) / float(result["seconds"])
+
+
+def megabytes(result: Result) -> float:
+    return rate(result) / 1e6
+
+
+def both(result: Result, what: str) -> float:
+    return float(result["client"][what]) + float(result["server"][what])
+
+
+def cpu_per_gigabyte(result: Result) -> float:
+    return both(result, "cpu") / float(result["count"]) * 1e9
+
+
+def cpu_each(result: Result) -> float:
+    return both(result, "cpu") / float(result["count"]) * 1e6
+
+
+def switches_each(result: Result) -> float:
+    return both(result, "switches") / float(result["count"])
+
+
+def microseconds(which: str) -> Callable[[Result], float]:
+    return lambda result: float(result[which]) * 1e6
+
+
+def peak(side: str) -> Callable[[Result], float]:
+    return lambda result: float(result[side]["peak"]) / 2**20
+
+
+def memory_each(result: Result) -> float:
+    return float(result["server"]["grown"] / result["count"] / 1024)
+
+
+def losses(result: Result) -> str:
+    """What became of the datagrams that were sent and not received."""
+    share = 100 / result["sent"]
+    dropped = result["dropped"]
+    lost = result["sent"] - result["received"] - dropped
+    return f"{dropped * share:.0f} % dropped, {lost * share:.0f} % lost" if dropped else f"{lost * share:.0f} % lost"
+
+
+METRICS = (
+    Metric("upload, 64 KiB writes, one stream, MB/s", "upload", megabytes),
+    Metric("upload, 1 MiB writes, MB/s", "upload-1MiB", megabytes),
+    Metric("download, 64 KiB writes, MB/s", "download", megabytes),
+    Metric("8 parallel uploads, MB/s", "upload-8", megabytes),
+    Metric("CPU s per GB up, both ends", "upload", cpu_per_gigabyte, 2, more_is_better=False),
+    Metric("stream RPC, one at a time, p50 µs", "rpc", microseconds("p50"), more_is_better=False),
+    Metric("the same, p99 µs", "rpc", microseconds("p99"), more_is_better=False),
+    Metric("the same, context switches each", "rpc", switches_each, 1, more_is_better=False),
+    Metric("stream RPC, 64 in flight, per second", "rpc-64", rate),
+    Metric("the same, CPU µs each", "rpc-64", cpu_each, more_is_better=False),
+    Metric("datagram echo 64 B, one at a time, p50 µs", "datagram", microseconds("p50"), more_is_better=False),
+    Metric("the same, p99 µs", "datagram", microseconds("p99"), more_is_better=False),
+    Metric("datagram echo, 32 in flight, per second", "datagram-32", rate),
+    Metric("datagram flood 1 KiB, received per second", "flood-1KiB", rate, also=losses),
+    Metric("datagram flood 64 B, received per second", "flood-64", rate, also=losses),
+    Metric("ping-pong 64 B on one stream, p50 µs", "ping-pong", microseconds("p50"), more_is_better=False),
+    Metric("the same, p99 µs", "ping-pong", microseconds("p99"), more_is_better=False),
+    Metric("the same, context switches each", "ping-pong", switches_each, 1, more_is_better=False),
+    Metric("connect + session + close, per second, one after another", "connect", rate),
+    Metric("2 000 sessions from one client: seconds to open", "sessions", lambda result: float(result["seconds"]), 2, more_is_better=False),
+    Metric("server memory per idle session, KiB", "sessions", memory_each, more_is_better=False),
+    Metric("peak memory of the client, upload, MiB", "upload", peak("client"), more_is_better=False),
+    Metric("peak memory of the server, upload, MiB", "upload", peak("server"), more_is_better=False),
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in the table: figures over all rounds that succeeded, or why none did."""
+
+    summary: Summary | None
+    also: str = ""
+    failed: str = ""
+
+
+def cell(metric: Metric, rounds: Sequence[Result]) -> Cell:
+    good = sorted((result for result in rounds if "failed" not in result), key=metric.value)
+    if not good:
+        return Cell(None, failed=next((str(result["failed"]) for result in rounds), "not run"))
+    return Cell(summary([metric.value(result) for result in good]), metric.also(good[len(good) // 2]) if metric.also else "")
+
+
+def number(value: float, digits: int) -> str:
+    return f"{value:,.{digits}f}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def markdown(results: Results, titles: Mapping[str, str], *, spread: bool) -> str:
+    """The table, medians; with *spread*, minimum and maximum too. The best of each row is bold, and notes say what failed."""
+    lines = ["| | " + " | ".join(titles[name] for name in results) + " |", "|---" + "|---:" * len(results) + "|"]
+    notes: list[str] = []
+    for metric in METRICS:
+        cells = [cell(metric, scenarios.get(metric.scenario, ())) for scenarios in results.values()]
+        medians = [each.summary.median for each in cells if each.summary]
+        if not medians:
+            continue
+        best = (max if metric.more_is_better else min)(medians)
+        row = []
+        for name, each in zip(results, cells, strict=True):
+            if each.summary is None:
+                note = f"{titles[name]}, {metric.scenario}: {each.failed}"
+                if each.failed != "not run" and note not in notes:
+                    notes.append(note)
+                row.append("-" if each.failed == "not run" else f"failed [{notes.index(note) + 1}]")
+                continue
+            text = number(each.summary.median, metric.digits)
+            text = f"**{text}**" if each.summary.median == best else text
+            if spread:
+                low, high = (number(value, metric.digits) for value in (each.summary.minimum, each.summary.maximum))
+                text += f" <sub>{low}…{high}</sub>"
+            row.append(text + (f" ({each.also})" if each.also else ""))
+        lines.append(f"| {metric.title} | " + " | ".join(row) + " |")
+    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1))] if notes else []
+    return "\n".join(lines) + "\n"
