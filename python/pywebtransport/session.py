@@ -19,7 +19,7 @@ from .datagrams import WebTransportDatagrams
 from .diagnostics import SessionDiagnostics
 from .events import EventEmitter
 from .exceptions import ConnectionError as FrameworkConnectionError
-from .exceptions import ProtocolError, SessionClosedError, SessionError, joined, translated, translating
+from .exceptions import ProtocolError, SessionClosedError, SessionError, WebTransportError, joined, translated, translating
 from .stream import ENDS, Surroundings, WebTransportReceiveStream, WebTransportSendStream, WebTransportStream
 from .types import Address, Buffer, ConnectionProtocol, EventType, Headers, SessionId, SessionState
 
@@ -201,9 +201,14 @@ class WebTransportSession:
         return self._end()[1]
 
     @property
+    def close_error(self) -> WebTransportError | None:
+        """What calls on it raise since it is over, which says who ended it, and how; None as long as it is open, and of a request."""
+        return None if self._transport is None or self._transport.close_reason is None else translated(self._transport.close_reason)
+
+    @property
     def fault(self) -> FrameworkConnectionError | ProtocolError | None:
         """What ended it, if nobody closed it: silence, a peer that forgot it, a fault of the protocol."""
-        error = None if self._transport is None or self._transport.close_reason is None else translated(self._transport.close_reason)
+        error = self.close_error
         if isinstance(error, ProtocolError):
             return error
         return error if isinstance(error, FrameworkConnectionError) and error.details.get("source") != "application" else None
