@@ -31,7 +31,7 @@ FRAMEWORK = [
     "manager",
     ("client", "server"),
     ("router", "middleware"),
-    ("app", "cluster", "fleet", "reconnect"),
+    ("app", "balancer", "cluster", "fleet", "pool", "reconnect"),
     "interop",
     ("cli", "__main__"),
 ]

@@ -3,7 +3,9 @@
 from importlib.metadata import version
 
 from .app import ServerApp
+from .balancer import LoadBalancer
 from .client import WebTransportClient
+from .cluster import ServerCluster
 from .config import ClientConfig, ServerConfig
 from .connection import WebTransportConnection
 from .constants import ErrorCodes
@@ -27,9 +29,12 @@ from .exceptions import (
     TimeoutError,
     WebTransportError,
 )
+from .fleet import ClientFleet
 from .manager import ConnectionManager, SessionManager
 from .messaging import StructuredDatagramTransport, StructuredStream
 from .middleware import MiddlewareManager, MiddlewareRejected, RateLimiter
+from .pool import SessionPool
+from .reconnect import ReconnectingClient
 from .router import RequestRouter
 from .server import WebTransportServer
 from .session import WebTransportSession
@@ -44,6 +49,7 @@ __all__ = [
     "CertificateError",
     "ClientConfig",
     "ClientError",
+    "ClientFleet",
     "ConfigurationError",
     "ConnectionError",
     "ConnectionManager",
@@ -57,19 +63,23 @@ __all__ = [
     "FlowControlError",
     "HandshakeError",
     "Headers",
+    "LoadBalancer",
     "MiddlewareManager",
     "MiddlewareRejected",
     "ProtocolError",
     "RateLimiter",
+    "ReconnectingClient",
     "RequestRouter",
     "SerializationError",
     "ServerApp",
+    "ServerCluster",
     "ServerConfig",
     "ServerError",
     "SessionClosedError",
     "SessionError",
     "SessionId",
     "SessionManager",
+    "SessionPool",
     "SessionState",
     "StreamDirection",
     "StreamError",

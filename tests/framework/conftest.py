@@ -1,13 +1,14 @@
 """What the framework's tests share: servers and clients of the framework over loopback, and the two ends of a session."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from pywebtransport import ClientConfig, ServerConfig, WebTransportClient, WebTransportServer
+from pywebtransport import ClientConfig, ServerApp, ServerConfig, WebTransportClient, WebTransportServer, WebTransportSession
 from pywebtransport.utils import generate_self_signed_cert
 
 from tests.framework.meeting import Ends, join
@@ -31,6 +32,30 @@ async def serve(pem: tuple[str, str]) -> AsyncIterator[Callable[..., Awaitable[W
             return server
 
         yield serve
+
+
+@pytest.fixture
+async def serve_echo(pem: tuple[str, str]) -> AsyncIterator[Callable[..., Awaitable[ServerApp]]]:
+    """Runs applications on free ports of 127.0.0.1 that send back what comes over bidirectional streams at ``/``, until the test ends."""
+    async with AsyncExitStack() as stack:
+
+        async def serve_echo(**fields: Any) -> ServerApp:
+            settings = {"certfile": pem[0], "keyfile": pem[1], "bind_host": "127.0.0.1", "bind_port": 0, "close_timeout": 0}
+            app = ServerApp(ServerConfig(**{**settings, **fields}))
+
+            @app.route("/")
+            async def echo(session: WebTransportSession) -> None:
+                async for stream in session.incoming_bidirectional_streams():
+                    await stream.write_all(await stream.read_all())
+
+            await stack.enter_async_context(app)
+            await app.server.listen()
+            serving = asyncio.create_task(app.serve())
+            stack.push_async_callback(asyncio.wait, [serving])
+            stack.push_async_callback(app.shutdown)
+            return app
+
+        yield serve_echo
 
 
 @pytest.fixture
@@ -62,3 +87,11 @@ async def ends(meet: Any) -> Ends:
     """A session with the defaults."""
     async with asyncio.timeout(30):
         return await meet()
+
+
+@pytest.fixture
+def deaf() -> Iterator[str]:
+    """The URL of a port where nobody answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield f"https://127.0.0.1:{bound.getsockname()[1]}/"

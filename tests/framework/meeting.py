@@ -41,3 +41,10 @@ async def join(connector: WebTransportClient, listener: WebTransportServer, path
         session = await requested(listener)
         await session.accept()
     return Ends(connecting.result(), session, connector, listener)
+
+
+async def call(session: WebTransportSession, data: bytes = b"hello") -> bytes:
+    """What an echoing server answers."""
+    async with await session.create_bidirectional_stream() as stream:
+        await stream.write_all(data)
+        return await stream.read_all()

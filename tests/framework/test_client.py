@@ -1,7 +1,6 @@
 """Clients: connecting, and the reason where that fails."""
 
 import asyncio
-import socket
 import ssl
 import threading
 from pathlib import Path
@@ -22,15 +21,6 @@ from pywebtransport import (
 from pywebtransport.utils import certificate_hash
 
 from tests.framework.meeting import join, requested, url_of
-
-
-@pytest.fixture
-def deaf():
-    """The URL of a port where nobody answers."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as bound:
-        bound.bind(("127.0.0.1", 0))
-        yield f"https://127.0.0.1:{bound.getsockname()[1]}/"
-
 
 # Connecting
 

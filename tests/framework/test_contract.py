@@ -6,16 +6,21 @@ import pytest
 import pywebtransport
 from pywebtransport import (
     app,
+    balancer,
     client,
+    cluster,
     config,
     connection,
     constants,
     datagrams,
     events,
     exceptions,
+    fleet,
     manager,
     messaging,
     middleware,
+    pool,
+    reconnect,
     router,
     serializer,
     server,
@@ -144,6 +149,63 @@ CLASSES = {
         __aenter__(self)
         __aexit__(self, exc_type, exc, traceback)
     """,
+    reconnect.ReconnectingClient: """
+        get_session(self, wait_timeout=5.0)
+        close(self)
+        events
+        is_closed
+        is_connected
+        url
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    fleet.ClientFleet: """
+        (clients)
+        connect_all(self, url, *, headers=None, timeout=None)
+        get_client(self)
+        get_client_count(self)
+        close_all(self)
+        clients
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    pool.SessionPool: """
+        (client, url, max_size=10, *, headers=None)
+        acquire(self, timeout=None)
+        release(self, session)
+        get(self, timeout=None)
+        close(self)
+        idle
+        is_closed
+        lent
+        max_size
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    balancer.LoadBalancer: """
+        get_session(self, timeout=None)
+        check_health(self)
+        close(self)
+        get_target_stats(self)
+        update_target_weight(self, target, weight)
+        strategy
+        targets
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
+    cluster.ServerCluster: """
+        (configs=())
+        start_all(self)
+        stop_all(self)
+        serve_forever(self)
+        add_server(self, config)
+        remove_server(self, server)
+        get_cluster_stats(self)
+        is_running
+        servers
+        __aenter__(self)
+        __aexit__(self, exc_type, exc, traceback)
+    """,
     server.WebTransportServer: """
         (config=None)
         listen(self, host=None, port=None)
@@ -195,6 +257,7 @@ CLASSES = {
         wait_closed(self)
         export_keying_material(self, label, context=b'', length=32)
         close_code
+        close_error
         close_reason
         connection
         diagnostics(self)
@@ -304,6 +367,7 @@ EXCEPTIONS = """
 TYPES = "Address Buffer Headers SessionId StreamId ConnectionState SessionState StreamState StreamDirection EventType SessionProtocol"
 
 TOP_LEVEL = """
+    ReconnectingClient ClientFleet SessionPool LoadBalancer ServerCluster
     ClientConfig ConnectionManager ErrorCodes Event EventEmitter EventHandler EventType ServerConfig SessionManager StreamId SessionId
     WebTransportBidirectionalStream WebTransportClient WebTransportConnection WebTransportReceiveStream WebTransportSendStream
     WebTransportServer WebTransportSession WebTransportStream StreamState __version__ ServerApp
@@ -321,6 +385,13 @@ STREAM_DIAGNOSTICS = """
     bytes_received bytes_sent close_code close_reason closed_at created_at direction is_peer_initiated read_buffer_size session_id state
     stream_id write_buffer_size
 """
+
+
+# What is set rather than called often: the names and the defaults count, and all are keywords
+OPTIONS = {
+    reconnect.ReconnectingClient: {"headers": None, "max_retries": 3, "retry_delay": 1, "retry_backoff": 2, "max_retry_delay": 30},
+    balancer.LoadBalancer: {"strategy": "round_robin", "headers": None, "health_check_interval": 30, "health_check_timeout": 5},
+}
 
 
 def bare(function) -> str:
@@ -349,6 +420,14 @@ def test_functions_are_called_as_in_the_table():
     for function, signature in FUNCTIONS.items():
         assert bare(function) == signature
         assert inspect.getdoc(function)
+
+
+@pytest.mark.parametrize(("kind", "first"), [(reconnect.ReconnectingClient, "url client"), (balancer.LoadBalancer, "targets client")])
+def test_options_have_the_defaults_of_the_contract(kind, first):
+    """Two arguments say what it is about; whatever else there is has a default."""
+    parameters = inspect.signature(kind).parameters
+    assert [name for name, each in parameters.items() if each.kind is not inspect.Parameter.KEYWORD_ONLY] == first.split()
+    assert OPTIONS[kind].items() <= {name: each.default for name, each in parameters.items()}.items()
 
 
 def test_words_are_those_of_the_contract():

@@ -5,6 +5,7 @@ import ssl
 
 from pywebtransport import (
     ClientConfig,
+    ClientFleet,
     ConnectionError,
     ConnectionManager,
     ErrorCodes,
@@ -13,14 +14,18 @@ from pywebtransport import (
     EventHandler,
     EventType,
     HandshakeError,
+    LoadBalancer,
     MiddlewareManager,
     MiddlewareRejected,
     RateLimiter,
+    ReconnectingClient,
     RequestRouter,
     ServerApp,
+    ServerCluster,
     ServerConfig,
     SessionError,
     SessionManager,
+    SessionPool,
     SessionState,
     StreamError,
     StreamId,
@@ -241,3 +246,38 @@ async def use_messages(session: WebTransportSession, stream: WebTransportStream)
     datagrams = StructuredDatagramTransport(session=session, serializer=MsgPackSerializer(), registry={1: dict})
     await datagrams.send_obj(obj={"a": 1})
     print(await datagrams.receive_obj())
+
+
+async def use_comfort(url: str) -> None:
+    async with WebTransportClient() as client:
+        async with ReconnectingClient(url=url, client=client, max_retries=None, retry_delay=0.5) as reconnecting:
+            reconnecting.events.on(EventType.CONNECTION_LOST, print)
+            kept: WebTransportSession = await reconnecting.get_session(wait_timeout=5)
+            print(kept, reconnecting.is_connected, reconnecting.is_closed, reconnecting.url)
+        async with SessionPool(client, url, max_size=5, headers={"x": "y"}) as pool:
+            async with pool.get(timeout=1) as lent:
+                await lent.send_datagram(b"x")
+            borrowed: WebTransportSession = await pool.acquire()
+            await pool.release(borrowed)
+            print(pool.idle + pool.lent + pool.max_size, pool.is_closed)
+        async with LoadBalancer({url: 2.0, "https://b.example/": 1.0}, client, strategy="weighted") as balancer:
+            async with await balancer.get_session(timeout=2) as session:
+                error: Exception | None = session.close_error
+            balancer.update_target_weight(url, 3)
+            await balancer.check_health()
+            print(error, balancer.get_target_stats()[url]["latency"], balancer.targets, balancer.strategy)
+        await LoadBalancer([url], client).close()
+    async with ClientFleet(clients=[WebTransportClient(), WebTransportClient()]) as fleet:
+        sessions: list[WebTransportSession] = await fleet.connect_all(url=url)
+        one: WebTransportClient = fleet.get_client()
+        print(sessions, one, fleet.get_client_count(), fleet.clients)
+        await fleet.close_all()
+
+
+async def use_cluster(config: ServerConfig) -> None:
+    cluster = ServerCluster(configs=[config])
+    await cluster.start_all()
+    added: WebTransportServer = await cluster.add_server(config=config.update(bind_port=0))
+    print(await cluster.get_cluster_stats(), cluster.is_running, cluster.servers, await cluster.remove_server(added))
+    await cluster.serve_forever()
+    await cluster.stop_all()
