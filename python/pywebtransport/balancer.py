@@ -138,11 +138,11 @@ class LoadBalancer:
         }
 
     async def check_health(self) -> None:
-        """Ask all targets now, at once, and wait for their answers."""
+        """Ask all targets now, at once, and wait for their answers. It never raises: `get_target_stats` tells."""
         await asyncio.gather(*(self._check(target) for target in self._targets.values()))
 
     async def close(self) -> None:
-        """Check no more; sessions go on. Closing again does nothing."""
+        """Check no more; sessions go on. Closing again does nothing, and it never raises."""
         self._closed = True
         if self._checking is not None:
             self._checking.cancel()

@@ -55,7 +55,7 @@ class ServerCluster:
             raise
 
     async def stop_all(self) -> None:
-        """Close every server, all at once and each in its own ``close_timeout``; stopping again does nothing."""
+        """Close every server, all at once and each in its own ``close_timeout``; stopping again does nothing, and it never raises."""
         self._running = False
         self._stopped.set()
         await asyncio.gather(*(server.close() for server in self._servers))
@@ -86,7 +86,7 @@ class ServerCluster:
         return server
 
     async def remove_server(self, server: WebTransportServer) -> bool:
-        """Close a server as `WebTransportServer.close` does, and forget it; False if it is none of these."""
+        """Close a server as `WebTransportServer.close` does, and forget it; False if it is none of these. It never raises."""
         if server not in self._servers:
             return False
         self._servers.remove(server)

@@ -74,7 +74,7 @@ class ClientFleet:
             raise
 
     async def close_all(self) -> None:
-        """Close all clients with their sessions, and wait until the peers know; closing again does nothing."""
+        """Close all clients with their sessions, and wait until the peers know; closing again does nothing, and it never raises."""
         await asyncio.gather(*(client.close() for client in self._clients))
 
     async def __aenter__(self) -> Self:

@@ -117,7 +117,7 @@ class ReconnectingClient:
         return self._session
 
     async def close(self) -> None:
-        """Close the session, and connect no more; closing again does nothing."""
+        """Close the session, and connect no more; closing again does nothing, and it never raises."""
         self._closed = True
         if self._keeping is not None:
             self._keeping.cancel()

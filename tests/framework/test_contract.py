@@ -64,7 +64,7 @@ ANY_STREAM = """
 # The members of each class: a name alone is a property or a value
 CLASSES = {
     app.ServerApp: """
-        (config=None)
+        (config=None, *, http_handler=None)
         route(self, path, *, protocols=None)
         pattern_route(self, pattern, *, protocols=None)
         middleware(self, middleware)
@@ -207,7 +207,7 @@ CLASSES = {
         __aexit__(self, exc_type, exc, traceback)
     """,
     server.WebTransportServer: """
-        (config=None)
+        (config=None, *, http_handler=None)
         listen(self, host=None, port=None)
         serve_forever(self)
         incoming_connections(self)
