@@ -65,6 +65,20 @@ class ServerApp:
         """What sessions pass before they are accepted."""
         return self._middleware
 
+    def copy(self, config: ServerConfig | None = None) -> "ServerApp":
+        """An application that does the same and has not started: with the same handlers, middleware and hooks.
+
+        What is added to one of them later, the other does not have.
+
+        Args:
+            config: What its server does; None: the same as this one's.
+        """
+        app = type(self)(config or self._server.config)
+        app._router = self._router.copy()
+        app._middleware = self._middleware.copy()
+        app._on_startup, app._on_shutdown = list(self._on_startup), list(self._on_shutdown)
+        return app
+
     # What there is to do
 
     def route(self, path: str, *, protocols: Sequence[str] | None = None) -> Callable[[_Handler], _Handler]:

@@ -73,6 +73,12 @@ class MiddlewareManager:
         self._middleware: list[Middleware] = []
         self._entered: AsyncExitStack | None = None
 
+    def copy(self) -> "MiddlewareManager":
+        """Another one with the same middleware, which nobody has entered."""
+        manager = type(self)()
+        manager._middleware = list(self._middleware)
+        return manager
+
     def add_middleware(self, middleware: Middleware) -> None:
         """Have sessions pass this one too, last.
 

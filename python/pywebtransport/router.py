@@ -46,6 +46,13 @@ class RequestRouter:
         self._matched: Counter[str] = Counter()
         self._unmatched = 0
 
+    def copy(self) -> "RequestRouter":
+        """Another router with the same routes and default, which has counted nothing yet."""
+        router = type(self)()
+        router._exact, router._templates, router._patterns = self._exact.copy(), self._templates.copy(), self._patterns.copy()
+        router._default = self._default
+        return router
+
     def add_route(self, path: str, handler: SessionHandler, *, protocols: Sequence[str] | None = None, override: bool = False) -> None:
         """Send sessions of a path to a handler.
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 from pywebtransport import ClientConfig, ServerApp, ServerConfig, WebTransportClient, WebTransportServer, WebTransportSession
-from pywebtransport.utils import generate_self_signed_cert
+from pywebtransport.testing import SessionPair
 
-from tests.framework.meeting import Ends, join
+from tests.framework.meeting import join
 
 
 @pytest.fixture(scope="session")
-def pem(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+def pem(webtransport_certificate: tuple[str, str]) -> tuple[str, str]:
     """The files of a certificate for localhost and of its key."""
-    return generate_self_signed_cert("localhost", tmp_path_factory.mktemp("certificates"))
+    return webtransport_certificate
 
 
 @pytest.fixture
@@ -72,10 +72,12 @@ async def make_client() -> AsyncIterator[Callable[..., WebTransportClient]]:
 
 
 @pytest.fixture
-async def meet(serve: Any, make_client: Any) -> Callable[..., Awaitable[Ends]]:
+async def meet(serve: Any, make_client: Any) -> Callable[..., Awaitable[SessionPair]]:
     """Connects a client to a server, each with the fields of the configuration that it is given."""
 
-    async def meet(client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, path: str = "/", **options: Any) -> Ends:
+    async def meet(
+        client: dict[str, Any] | None = None, server: dict[str, Any] | None = None, path: str = "/", **options: Any
+    ) -> SessionPair:
         listener, connector = await serve(**(server or {})), make_client(**(client or {}))
         return await join(connector, listener, path, **options)
 
@@ -83,10 +85,9 @@ async def meet(serve: Any, make_client: Any) -> Callable[..., Awaitable[Ends]]:
 
 
 @pytest.fixture
-async def ends(meet: Any) -> Ends:
+def ends(webtransport_pair: SessionPair) -> SessionPair:
     """A session with the defaults."""
-    async with asyncio.timeout(30):
-        return await meet()
+    return webtransport_pair
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """How the framework's tests connect a client to a server."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
-from pywebtransport import WebTransportClient, WebTransportServer, WebTransportSession, WebTransportStream
+from pywebtransport import WebTransportClient, WebTransportServer, WebTransportSession
+from pywebtransport.testing import SessionPair
 
 
 def url_of(server: WebTransportServer, path: str = "/") -> str:
@@ -20,27 +20,13 @@ async def requested(server: WebTransportServer) -> WebTransportSession:
     raise AssertionError("the server was closed")
 
 
-@dataclass
-class Ends:
-    """The two ends of a session, and who made them."""
-
-    client: WebTransportSession
-    server: WebTransportSession
-    connector: WebTransportClient
-    listener: WebTransportServer
-
-    async def bi(self) -> tuple[WebTransportStream, WebTransportStream]:
-        """A bidirectional stream of the client: its end and the server's."""
-        return await self.client.create_bidirectional_stream(), await self.server.accept_bidirectional_stream()
-
-
-async def join(connector: WebTransportClient, listener: WebTransportServer, path: str = "/", **options: Any) -> Ends:
+async def join(connector: WebTransportClient, listener: WebTransportServer, path: str = "/", **options: Any) -> SessionPair:
     """A session of a client with a server."""
     async with asyncio.TaskGroup() as tasks:
         connecting = tasks.create_task(connector.connect(url_of(listener, path), **options))
         session = await requested(listener)
         await session.accept()
-    return Ends(connecting.result(), session, connector, listener)
+    return SessionPair(connecting.result(), session, connector, listener)
 
 
 async def call(session: WebTransportSession, data: bytes = b"hello") -> bytes:

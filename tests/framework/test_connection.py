@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 from pywebtransport import ConnectionError, ConnectionState, EventType, HandshakeError, SessionState
+from pywebtransport.testing import expecting
 
 from tests.framework.meeting import requested
 
@@ -47,14 +48,13 @@ async def test_closing_a_connection_closes_its_sessions(ends):
     """Every session gets code and reason; closing again does nothing."""
     _, theirs = await another(ends)
     connection = ends.client.connection
-    closed = asyncio.create_task(connection.events.wait_for(EventType.CONNECTION_CLOSED))
-    await asyncio.sleep(0)
-    await connection.close(error_code=6, reason="all")
-    await connection.close()
+    async with expecting(connection.events, EventType.CONNECTION_CLOSED) as closed:
+        await connection.close(error_code=6, reason="all")
+        await connection.close()
     for session in (ends.server, theirs):
         await session.wait_closed()
         assert (session.close_code, session.close_reason) == (6, "all")
-    assert (await closed).data["close_code"] == 6
+    assert closed.data["close_code"] == 6
     figures = connection.diagnostics()
     assert (figures.state, figures.close_code, figures.close_reason) == (ConnectionState.CLOSED, 6, "all")
     assert figures.closed_at >= figures.created_at

@@ -18,6 +18,7 @@ from pywebtransport import (
     SessionState,
     WebTransportServer,
 )
+from pywebtransport.testing import expecting
 
 from tests.framework.meeting import join, requested, url_of
 
@@ -221,10 +222,8 @@ async def test_iteration_ends_with_the_server(serve, make_client):
 async def test_closing_drains_then_closes(meet):
     """Sessions are asked to end, get their time, and are closed with a code when it is over."""
     ends = await meet(server={"close_timeout": 0.1})
-    draining = asyncio.create_task(ends.client.events.wait_for(EventType.SESSION_DRAINING))
-    await asyncio.sleep(0)
-    await ends.listener.close()
-    assert (await draining).type == EventType.SESSION_DRAINING
+    async with expecting(ends.client.events, EventType.SESSION_DRAINING):
+        await ends.listener.close()
     await ends.client.wait_closed()
     assert (ends.client.close_code, ends.server.state) == (0, SessionState.CLOSED)
     await ends.listener.close()

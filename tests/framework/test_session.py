@@ -15,6 +15,7 @@ from pywebtransport import (
     WebTransportReceiveStream,
     WebTransportStream,
 )
+from pywebtransport.testing import expecting
 
 from tests.framework.meeting import join, requested, url_of
 
@@ -274,10 +275,9 @@ async def test_a_client_that_closes_altogether_ends_iteration(ends):
 
 async def test_draining_is_a_state_and_an_event(ends):
     """A wish to end is told on both sides, and the session goes on."""
-    drained = asyncio.create_task(ends.client.events.wait_for(EventType.SESSION_DRAINING))
-    await asyncio.sleep(0)
-    ends.server.drain()
-    assert (await drained).data["session_id"] == ends.client.session_id
+    async with expecting(ends.client.events, EventType.SESSION_DRAINING) as drained:
+        ends.server.drain()
+    assert drained.data["session_id"] == ends.client.session_id
     assert (ends.client.state, ends.server.state) == (SessionState.DRAINING, SessionState.DRAINING)
     await (await ends.client.create_unidirectional_stream()).write_all(b"x")
     assert await (await ends.server.accept_unidirectional_stream()).read_all() == b"x"

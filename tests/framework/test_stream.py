@@ -15,13 +15,12 @@ from pywebtransport import (
     WebTransportSendStream,
     WebTransportStream,
 )
-
-from tests.framework.meeting import Ends
+from pywebtransport.testing import SessionPair, expecting
 
 PLENTY = bytes(64 << 20)  # more than any window and buffer takes
 
 
-async def uni(ends: Ends) -> tuple[WebTransportSendStream, WebTransportReceiveStream]:
+async def uni(ends: SessionPair) -> tuple[WebTransportSendStream, WebTransportReceiveStream]:
     """A unidirectional stream of the client: its end and the server's."""
     return await ends.client.create_unidirectional_stream(), await ends.server.accept_unidirectional_stream()
 
@@ -125,7 +124,7 @@ async def test_cancelled_and_timed_out_reads_lose_nothing(meet, parked):
     assert await recv.read_all() == b"abcde"
 
 
-# Ends
+# SessionPair
 
 
 async def test_directions_and_names(ends):
@@ -162,12 +161,10 @@ async def test_states_follow_the_life_of_a_stream(ends):
 async def test_a_reset_is_seen_by_who_only_writes(ends):
     """The peer's reset shows in the state and comes as an event, without a read."""
     ours, theirs = await ends.bi()
-    waiting = asyncio.create_task(theirs.events.wait_for(EventType.STREAM_RESET_RECEIVED))
-    await asyncio.sleep(0)
-    await ours.reset(error_code=7)
-    event = await waiting
-    assert event.data["error_code"] == 7
-    assert event.data["stream_id"] == theirs.stream_id
+    async with expecting(theirs.events, EventType.STREAM_RESET_RECEIVED) as reset:
+        await ours.reset(error_code=7)
+    assert reset.data["error_code"] == 7
+    assert reset.data["stream_id"] == theirs.stream_id
     assert theirs.state is StreamState.RESET_RECEIVED
     assert (theirs.can_read, theirs.can_write) == (False, True)
     await theirs.write_all(b"still")
@@ -181,10 +178,9 @@ async def test_a_reset_is_seen_by_who_only_writes(ends):
 async def test_a_stop_is_seen_by_who_only_reads(ends):
     """The peer's STOP_SENDING shows in the state and comes as an event, without a write."""
     ours, theirs = await ends.bi()
-    waiting = asyncio.create_task(theirs.events.wait_for(EventType.STOP_SENDING_RECEIVED))
-    await asyncio.sleep(0)
-    await ours.stop_receiving(error_code=8)
-    assert (await waiting).data["error_code"] == 8
+    async with expecting(theirs.events, EventType.STOP_SENDING_RECEIVED) as stopped:
+        await ours.stop_receiving(error_code=8)
+    assert stopped.data["error_code"] == 8
     assert (theirs.can_read, theirs.can_write) == (True, False)
     with pytest.raises(StreamError) as caught:
         await theirs.write(b"x")
