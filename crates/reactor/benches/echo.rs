@@ -1,7 +1,8 @@
 //! The floor: what two Rust programs reach over loopback on this reactor, with no Python in the way.
 //!
-//! `cargo bench -p webtransport-reactor` prints a table, with `-- --json` one JSON object a line. The server is a process of its own, as
-//! this program run with `serve`. CPU is that of both processes, all threads.
+//! `cargo bench -p webtransport-reactor` prints a table, with `-- --json` one JSON object a line, with `-- load` only the scenarios that
+//! have this in their names. The server is a process of its own, as this program run with `serve`. CPU is that of both processes, all
+//! threads.
 
 #![cfg(not(loom))]
 #![allow(clippy::unwrap_used)]
@@ -28,7 +29,11 @@ const IN_FLIGHT: usize = 64;
 fn main() {
     match env::args().nth(1).as_deref() {
         Some("serve") => serve(),
-        _ => measure(env::args().any(|arg| arg == "--json")),
+        _ => {
+            // cargo adds `--bench`
+            let only = env::args().skip(1).find(|arg| !arg.starts_with("--")).unwrap_or_default();
+            measure(env::args().any(|arg| arg == "--json"), &only);
+        }
     }
 }
 
@@ -171,19 +176,26 @@ struct Spent {
     cpu: Duration,
 }
 
-fn measure(json: bool) {
+fn measure(json: bool, only: &str) {
     let main = Loop::new();
     let client = main.client(Config::default());
     let bench = Bench { main, client, server: Server::start(), json };
     if !json {
         println!("{:32} {:>14} {:>10} {:>10} {:>14}", "", "rate", "p50 µs", "p99 µs", "CPU");
     }
-    bench.bulk("upload, 64 KiB writes", "/sink");
-    bench.bulk("download, 64 KiB writes", "/source");
-    bench.ping_pong();
-    bench.datagram_echo();
-    bench.rpc_one_by_one();
-    bench.rpc_many();
+    let scenarios: [(&str, fn(&Bench, &str)); 6] = [
+        ("upload, 64 KiB writes", |bench, name| bench.bulk(name, "/sink")),
+        ("download, 64 KiB writes", |bench, name| bench.bulk(name, "/source")),
+        ("ping-pong on one stream, 64 B", Bench::ping_pong),
+        ("datagram echo, 64 B", Bench::datagram_echo),
+        ("stream RPC, 64 B, one at a time", Bench::rpc_one_by_one),
+        ("stream RPC, 64 B, 64 in flight", Bench::rpc_many),
+    ];
+    for (name, run) in scenarios {
+        if name.contains(only) {
+            run(&bench, name);
+        }
+    }
 }
 
 impl Bench {
@@ -236,10 +248,10 @@ impl Bench {
         self.report(name, (rate, "/s"), Some((times[n / 2], times[n * 99 / 100])), (each, "µs each"));
     }
 
-    fn ping_pong(&self) {
+    fn ping_pong(&self, name: &str) {
         let session = self.session("/echo");
         let (send, recv) = self.main.open_bi(&session);
-        self.round_trips("ping-pong on one stream, 64 B", ROUND_TRIPS, || {
+        self.round_trips(name, ROUND_TRIPS, || {
             self.main.write_all(&send, &[1; SMALL]).unwrap();
             let mut left = SMALL;
             while left > 0 {
@@ -248,17 +260,17 @@ impl Bench {
         });
     }
 
-    fn datagram_echo(&self) {
+    fn datagram_echo(&self, name: &str) {
         let session = self.session("/datagrams");
-        self.round_trips("datagram echo, 64 B", ROUND_TRIPS, || {
+        self.round_trips(name, ROUND_TRIPS, || {
             session.send_datagram(&[1; SMALL]).unwrap();
             self.main.until(|| session.receive_datagram(4).transpose()).unwrap();
         });
     }
 
-    fn rpc_one_by_one(&self) {
+    fn rpc_one_by_one(&self, name: &str) {
         let session = self.session("/rpc");
-        self.round_trips("stream RPC, 64 B, one at a time", ROUND_TRIPS, || {
+        self.round_trips(name, ROUND_TRIPS, || {
             let (send, recv) = self.main.open_bi(&session);
             self.main.write_all(&send, &[1; SMALL]).unwrap();
             send.finish().unwrap();
@@ -266,7 +278,7 @@ impl Bench {
         });
     }
 
-    fn rpc_many(&self) {
+    fn rpc_many(&self, name: &str) {
         let session = self.session("/rpc");
         let n = 5 * ROUND_TRIPS;
         let spent = self.spend(|| {
@@ -299,7 +311,7 @@ impl Bench {
         });
         let rate = n as f64 / spent.wall.as_secs_f64();
         let each = spent.cpu.as_secs_f64() * 1e6 / n as f64;
-        self.report("stream RPC, 64 B, 64 in flight", (rate, "/s"), None, (each, "µs each"));
+        self.report(name, (rate, "/s"), None, (each, "µs each"));
     }
 
     fn report(&self, name: &str, rate: (f64, &str), times: Option<(Duration, Duration)>, cpu: (f64, &str)) {
