@@ -2,7 +2,7 @@
 //!
 //! quinn keeps the variation of the round-trip time to itself, and does not count what was acknowledged. Both can be
 //! learned by its controller, which hears of every acknowledgement; so every controller is wrapped in one that passes all calls
-//! on and writes down what it hears.
+//! on and writes down what it hears. It does more than listen once only: the packet that closes a connection waits for no window.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -19,6 +19,8 @@ pub(crate) struct Meter {
     acknowledged: AtomicU64,
     /// The network, not the application, was what held back the data
     at_capacity: AtomicBool,
+    /// Only CONNECTION_CLOSE is left to send
+    closing: AtomicBool,
     /// An estimate of the round-trip time was made that `observe` has not seen
     news: AtomicBool,
     /// The estimate before, and the variation, in nanoseconds; none yet: `NONE`
@@ -33,6 +35,7 @@ impl Default for Meter {
         Self {
             acknowledged: AtomicU64::new(0),
             at_capacity: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
             news: AtomicBool::new(false),
             smoothed: AtomicU64::new(NONE),
             variation: AtomicU64::new(NONE),
@@ -49,6 +52,12 @@ impl Meter {
     /// Whether the network was what held back the data, when an acknowledgement last came
     pub(crate) fn at_capacity(&self) -> bool {
         self.at_capacity.load(Relaxed)
+    }
+
+    /// Let what closes the connection leave at once: it is not congestion controlled (RFC 9002 §2), but quinn holds it back with the
+    /// data that waited before it
+    pub(crate) fn close(&self) {
+        self.closing.store(true, Relaxed);
     }
 
     /// How much round-trip times vary (RFC 9002 §5.3), `rtt` being the smoothed one of now; `None` before the first sample
@@ -134,7 +143,7 @@ impl Controller for MeteredController {
     }
 
     fn window(&self) -> u64 {
-        self.controller.window()
+        if self.meter.closing.load(Relaxed) { u64::MAX } else { self.controller.window() }
     }
 
     fn metrics(&self) -> ControllerMetrics {

@@ -143,6 +143,23 @@ fn close_of_the_endpoint_is_the_applications_and_keeps_its_code() {
 }
 
 #[test]
+fn a_full_network_does_not_hold_back_the_close_of_the_endpoint() {
+    // RFC 9002 §2: CONNECTION_CLOSE is not congestion controlled
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, stream, &vec![b'x'; 1 << 20]);
+    pair.sim.until("the network is full", |sim| sim.client.stats(client)?.at_send_capacity.then_some(()));
+    let now = pair.now();
+    pair.sim.client.close(now, 5, b"enough");
+    pair.sim.flush();
+    assert!(pair.sim.client.stats(client).unwrap().congestion_window < 1 << 20);
+    let error = SessionError::Peer { by: CloseSource::Application, code: Some(5), reason: "enough".into() };
+    assert_eq!(pair.closed(Side::Server), error);
+    assert!(pair.now() - now <= Net::default().latency);
+}
+
+#[test]
 fn closing_the_endpoint_does_not_overtake_a_sessions_close() {
     let mut pair = Pair::new(Net::default());
     let (client, _) = pair.connect();

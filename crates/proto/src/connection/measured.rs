@@ -38,13 +38,24 @@ impl Measured {
         }
     }
 
-    pub(super) fn stats(&mut self, quic: &quinn_proto::Connection) -> ConnectionStats {
+    /// The connection is about to be closed
+    pub(super) fn close(&mut self, quic: &quinn_proto::Connection) {
+        self.meter(quic).close();
+    }
+
+    /// What is heard on the path of now
+    fn meter(&mut self, quic: &quinn_proto::Connection) -> &Meter {
         self.acknowledged += self.meter.take_acknowledged();
         if self.remote != quic.remote_address() {
             self.remote = quic.remote_address();
             self.meter = congestion::meter(quic.congestion_state()).unwrap_or_default();
             self.acknowledged += self.meter.take_acknowledged();
         }
+        &self.meter
+    }
+
+    pub(super) fn stats(&mut self, quic: &quinn_proto::Connection) -> ConnectionStats {
+        self.meter(quic);
         let stats = quic.stats();
         ConnectionStats {
             payload_sent: self.payload_sent,
@@ -58,7 +69,7 @@ impl Measured {
             smoothed_rtt: stats.path.rtt,
             rtt_variation: self.meter.rtt_variation(stats.path.rtt),
             min_rtt: stats.path.min_rtt,
-            congestion_window: stats.path.cwnd,
+            congestion_window: quic.congestion_state().metrics().congestion_window,
             mtu: stats.path.current_mtu,
             ecn: self.ecn,
             at_send_capacity: self.meter.at_capacity(),

@@ -423,6 +423,7 @@ impl Connection {
         if !self.is_over() {
             self.closing = true;
             self.forget_all();
+            self.measured.close(&self.quic);
             self.quic.close(now, code, reason);
         }
     }
