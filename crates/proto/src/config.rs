@@ -1,5 +1,6 @@
 //! Limits and time-outs, with their units and the reasons for their defaults.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{fmt, io};
@@ -13,6 +14,31 @@ use crate::settings::Dialects;
 
 /// Bytes of datagrams that QUIC holds; batches are much smaller, so that it is full only while the network is slow
 pub(crate) const DATAGRAM_SEND_BUFFER: usize = 1 << 20;
+
+/// The longest UDP payload that one send carries: 65 535 less the headers of IPv6 and UDP
+pub(crate) const LONGEST_PAYLOAD: u16 = 65_535 - 40 - 8;
+
+/// What loopback interfaces carry: Linux' and Windows' whatever there is, others' packets of 16 KiB
+const LOOPBACK_PAYLOAD: u16 = if cfg!(any(target_os = "linux", windows)) { LONGEST_PAYLOAD } else { 16_384 - 40 - 8 };
+
+/// What a loopback connection may have under way at first: a few of the longest packets, and such that the smallest receive buffer
+/// that a system gives a socket has room for it
+const LOOPBACK_WINDOW: u64 = 4 * LONGEST_PAYLOAD as u64;
+
+/// What kind of path leads to a peer
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Path {
+    /// It stays on this machine
+    Loopback,
+    /// Packets of an Ethernet's size are the most that can be hoped for
+    Network,
+}
+
+impl Path {
+    pub(crate) fn to(remote: IpAddr) -> Self {
+        if remote.to_canonical().is_loopback() { Self::Loopback } else { Self::Network }
+    }
+}
 
 /// Which congestion controller to use
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -183,8 +209,8 @@ impl Config {
         }
     }
 
-    /// The same in quinn's terms
-    pub(crate) fn transport(&self) -> TransportConfig {
+    /// The same in quinn's terms, for a kind of path
+    pub(crate) fn transport(&self, path: Path) -> TransportConfig {
         let mut transport = TransportConfig::default();
         // CONNECT streams and HTTP/3's own streams come on top of the application's
         let streams = VarInt::from_u32(self.max_concurrent_streams.saturating_add(8));
@@ -199,13 +225,18 @@ impl Config {
             // Emptied after every packet, so it need not hold many
             .datagram_receive_buffer_size(Some(1 << 20))
             .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
+        let (mut cubic, mut bbr) = (congestion::CubicConfig::default(), congestion::BbrConfig::default());
+        if path == Path::Loopback {
+            // No probes: they would cost more than most connections send. Should an interface carry less, the losses show it.
+            transport.initial_mtu(LOOPBACK_PAYLOAD);
+            cubic.initial_window(LOOPBACK_WINDOW);
+            bbr.initial_window(LOOPBACK_WINDOW);
+        }
         match self.congestion_control {
             CongestionControl::Default | CongestionControl::Throughput => {
-                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(congestion::CubicConfig::default()))))
+                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(cubic))))
             }
-            CongestionControl::LowLatency => {
-                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(congestion::BbrConfig::default()))))
-            }
+            CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(Metered(Arc::new(bbr)))),
         };
         transport
     }

@@ -12,7 +12,7 @@ use quinn_proto::{
 };
 use ring::{hkdf, hmac};
 
-use crate::config::Config;
+use crate::config::{Config, LONGEST_PAYLOAD, Path};
 use crate::connection::{Connection, Moved, Target};
 use crate::error::{ConfigError, ConnectError, DatagramError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
@@ -32,7 +32,9 @@ const INITIAL_ID_LEN: usize = 20;
 pub struct Endpoint {
     quic: quinn_proto::Endpoint,
     config: Arc<Config>,
-    transport: Arc<TransportConfig>,
+    /// How QUIC behaves on either kind of path
+    network: Arc<TransportConfig>,
+    loopback: Arc<TransportConfig>,
     client: Option<ClientTls>,
     server: Option<ServerConfig>,
     /// A server's; it stays what it was when the certificate changes
@@ -94,6 +96,8 @@ impl Endpoint {
         config.validate()?;
         let mut quic = EndpointConfig::default();
         quic.rng_seed(config.rng_seed);
+        // Whatever comes is taken: receive buffers are as long as a datagram can be
+        quic.max_udp_payload_size(LONGEST_PAYLOAD).map_err(|error| ConfigError(error.to_string()))?;
         if let Some(secret) = secret {
             let reset_key = tls::derive(&secret, &[b"stateless reset"]);
             quic.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
@@ -104,7 +108,8 @@ impl Endpoint {
         }
         Ok(Self {
             quic: quinn_proto::Endpoint::new(Arc::new(quic), None, config.mtu_discovery, None),
-            transport: Arc::new(config.transport()),
+            network: Arc::new(config.transport(Path::Network)),
+            loopback: Arc::new(config.transport(Path::Loopback)),
             server: None,
             config: Arc::new(config),
             client,
@@ -127,21 +132,21 @@ impl Endpoint {
     pub fn set_server_tls(&mut self, tls: &ServerTls) {
         // The same for every certificate, or the answers to Retries on their way would be worth nothing
         let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&tls::derive(&self.secret, &[b"retry token"]));
-        let mut server = ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
-        server.transport_config(Arc::clone(&self.transport));
+        let server = ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
         self.quic.set_server_config(Some(Arc::new(server.clone())));
         self.server = Some(server);
     }
 
     /// How QUIC is to behave on a connection that began with `id`: each has a log of its own, if there are logs
-    fn transport(&self, now: Instant, id: &quinn_proto::ConnectionId, side: &str) -> Arc<TransportConfig> {
+    fn transport(&self, now: Instant, remote: IpAddr, id: &quinn_proto::ConnectionId, side: &str) -> Arc<TransportConfig> {
+        let path = Path::to(remote);
         let name = format!("{id}_{side}");
         let Some(writer) = self.config.qlog.as_ref().and_then(|qlog| qlog.open(&name)) else {
-            return Arc::clone(&self.transport);
+            return Arc::clone(if path == Path::Loopback { &self.loopback } else { &self.network });
         };
         let mut qlog = QlogConfig::default();
         qlog.writer(writer).title(Some(name)).start_time(now);
-        let mut transport = self.config.transport();
+        let mut transport = self.config.transport(path);
         transport.qlog_stream(qlog.into_stream());
         Arc::new(transport)
     }
@@ -192,11 +197,11 @@ impl Endpoint {
         if !incoming.remote_address_validated() && config.wants_retry(self.handshaking) {
             return self.quic.retry(incoming, buf).ok(); // which fails only for an answer to a Retry, and that is validated
         }
-        let logged = self.config.qlog.as_ref().and(self.server.clone()).map(|mut server| {
-            server.transport_config(self.transport(now, incoming.orig_dst_cid(), "server"));
+        let server = self.server.clone().map(|mut server| {
+            server.transport_config(self.transport(now, incoming.remote_address().ip(), incoming.orig_dst_cid(), "server"));
             Arc::new(server)
         });
-        match self.quic.accept(incoming, now, buf, logged) {
+        match self.quic.accept(incoming, now, buf, server) {
             Ok((handle, quic)) => {
                 let index = self.insert(handle, quic);
                 self.slots[handle.0].handshaking = true;
@@ -311,7 +316,7 @@ impl Endpoint {
         // Chosen here, because both sides' logs are called after it
         let id = RandomConnectionIdGenerator::new(INITIAL_ID_LEN).generate_cid();
         config.initial_dst_cid_provider(Arc::new(move || id));
-        config.transport_config(self.transport(now, &id, "client"));
+        config.transport_config(self.transport(now, target.remote.ip(), &id, "client"));
         let refusal = tls.refusal.clone();
         match self.quic.connect(now, config, target.remote, &target.server_name) {
             Ok((handle, quic)) => {

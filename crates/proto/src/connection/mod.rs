@@ -24,7 +24,7 @@ use quinn_proto::{ConnectionError, ConnectionHandle, Dir, Side, StreamEvent, Str
 use rustc_hash::FxHashMap;
 
 use crate::code::H3Code;
-use crate::config::Config;
+use crate::config::{Config, LONGEST_PAYLOAD};
 use crate::error::{ConnectError, SessionError};
 use crate::event::{ConnectId, ConnectionId, Event, SessionId};
 use crate::pending::Pending;
@@ -307,7 +307,9 @@ impl Connection {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
-        let transmit = self.quic.poll_transmit(now, max_segments, buf);
+        // More than one send can carry would only make `buf` grow
+        let segments = max_segments.min(usize::from(LONGEST_PAYLOAD / self.quic.current_mtu())).max(1);
+        let transmit = self.quic.poll_transmit(now, segments, buf);
         match &transmit {
             Some(transmit) => self.measured.ecn = transmit.ecn.is_some(),
             None => self.ran_dry(),

@@ -89,6 +89,8 @@ pub struct Sim<C: Node, S: Node> {
     pub blackhole: bool,
     /// Where the server sees the client; what is sent elsewhere is astray
     pub client_address: SocketAddr,
+    /// Where the client sees the server
+    pub server_address: SocketAddr,
     /// What went astray, if somebody wants it
     pub strays: Option<Vec<Vec<u8>>>,
     /// Datagrams that left, either way
@@ -100,11 +102,11 @@ pub struct Sim<C: Node, S: Node> {
 }
 
 pub fn client_address() -> SocketAddr {
-    ([127, 0, 0, 1], 1000).into()
+    ([192, 0, 2, 1], 1000).into()
 }
 
 pub fn server_address() -> SocketAddr {
-    ([127, 0, 0, 1], 4433).into()
+    ([192, 0, 2, 2], 4433).into()
 }
 
 impl<C: Node, S: Node> Sim<C, S> {
@@ -116,6 +118,7 @@ impl<C: Node, S: Node> Sim<C, S> {
             net,
             blackhole: false,
             client_address: client_address(),
+            server_address: server_address(),
             strays: None,
             transmits: 0,
             rng: net.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15),
@@ -200,7 +203,7 @@ impl<C: Node, S: Node> Sim<C, S> {
         let Some(next) = arrivals.into_iter().chain(timers).flatten().min() else { return false };
         self.now = self.now.max(next);
         while let Some(Reverse((_, _, data))) = pop_due(&mut self.to_client, self.now) {
-            self.client.handle_datagram(self.now, server_address(), None, BytesMut::from(&data[..]));
+            self.client.handle_datagram(self.now, self.server_address, None, BytesMut::from(&data[..]));
         }
         while let Some(Reverse((_, _, data))) = pop_due(&mut self.to_server, self.now) {
             self.server.handle_datagram(self.now, self.client_address, None, BytesMut::from(&data[..]));
@@ -379,7 +382,8 @@ impl Pair {
         self.connects += 1;
         let connect = ConnectId(self.connects);
         let now = self.now();
-        self.sim.client.connect(now, connect, target(path));
+        let target = Target { remote: self.sim.server_address, ..target(path) };
+        self.sim.client.connect(now, connect, target);
         connect
     }
 
