@@ -141,6 +141,8 @@ fn pass_on(main: &Loop, recv: &RecvHandle, send: &SendHandle) -> bool {
 
 // ---- the client ----
 
+type Scenario = fn(&Bench, &str);
+
 struct Bench {
     main: Loop,
     client: EndpointHandle,
@@ -183,7 +185,7 @@ fn measure(json: bool, only: &str) {
     if !json {
         println!("{:32} {:>14} {:>10} {:>10} {:>14}", "", "rate", "p50 µs", "p99 µs", "CPU");
     }
-    let scenarios: [(&str, fn(&Bench, &str)); 6] = [
+    let scenarios: [(&str, Scenario); 6] = [
         ("upload, 64 KiB writes", |bench, name| bench.bulk(name, "/sink")),
         ("download, 64 KiB writes", |bench, name| bench.bulk(name, "/source")),
         ("ping-pong on one stream, 64 B", Bench::ping_pong),
