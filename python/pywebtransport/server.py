@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import os
 import socket
 import time
 from collections import Counter
@@ -82,6 +83,19 @@ class WebTransportServer:
     def local_addresses(self) -> list[Address]:
         """The addresses and ports that it listens on; none before `listen`."""
         return [] if self._transport is None else [self._transport.local_addr]
+
+    def use_certificate(self, certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str]) -> None:
+        """Listen with another certificate than that of the configuration.
+
+        Args:
+            certfile: The PEM file of the certificate, and of those that lead to its root.
+            keyfile: The PEM file of its key.
+        Raises:
+            ServerError: It listens already.
+        """
+        if self._transport is not None:
+            raise ServerError(f"the server listens already, on {self.local_addresses}")
+        self._config = self._config.update(certfile=certfile, keyfile=keyfile)
 
     async def listen(self, host: str | None = None, port: int | None = None) -> None:
         """Listen from now on: handshakes go on whether or not anybody asks for connections.

@@ -35,7 +35,7 @@ class Leg(Enum):
 
     UNI = "a unidirectional stream of the peer's"
     BIDI = "a bidirectional stream of the peer's"
-    OWN = "the answer on a bidirectional stream of ours"
+    OWN = "a bidirectional stream of ours"
     DATAGRAM = "a datagram"
 
 
