@@ -6,7 +6,7 @@ LOCKED := $(if $(CI),--locked)
 FUZZ_SECONDS ?= 60
 QUICKSTARTS := ../shared/quickstarts/run
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(shell find crates -name '*.rs' -o -name Cargo.toml)
-WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed)
+WHEEL_SOURCES := $(RUST_SOURCES) pyproject.toml README.md $(shell find python -name '*.py' -o -name '*.pyi' -o -name py.typed -o -name '*.html')
 
 export PATH := $(PATH):$(HOME)/.cargo/bin
 export PYO3_PYTHON := $(abspath $(PYTHON))

@@ -30,7 +30,7 @@ FRAMEWORK = [
     ("connection", "messaging"),
     "manager",
     ("client", "server"),
-    ("router", "middleware"),
+    ("router", "middleware", "_dev"),
     ("app", "balancer", "cluster", "fleet", "pool", "reconnect"),
     "interop",
     ("cli", "__main__"),

@@ -42,6 +42,14 @@ def server(config: ServerConfig, bind: str, http_handler: Callable[..., Any] | N
     return _made(web_transport.Server, {"bind": bind, "http_handler": http_handler, **options})
 
 
+def reload(transport: web_transport.Server, config: ServerConfig) -> None:
+    """Have a server use the certificate of a configuration for new connections."""
+    try:
+        transport.reload_certificates(**_identity(config))
+    except ValueError as error:
+        raise ConfigurationError(f"certfile and keyfile must fit each other: {error}", "certfile", config.certfile) from error
+
+
 def _common(config: ClientConfig | ServerConfig) -> dict[str, Any]:
     return {
         "congestion_control": _CONGESTION_CONTROL[config.congestion_control_algorithm],

@@ -1,14 +1,17 @@
 """Applications: sessions pass middleware, and go to the handler of their path."""
 
 import asyncio
+import functools
 import inspect
 import logging
+import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from ._dev import DevSite
 from .config import ServerConfig
 from .connection import WebTransportConnection
 from .constants import ErrorCodes
@@ -135,7 +138,7 @@ class ServerApp:
 
     # From start to end
 
-    def run(self, host: str | None = None, port: int | None = None) -> None:
+    def run(self, host: str | None = None, port: int | None = None, *, dev: "bool | str | os.PathLike[str]" = False) -> None:
         """Serve until SIGINT or SIGTERM: then clients are asked to end, get `ServerConfig.close_timeout` for it, and it returns.
 
         A second signal cuts that short. This starts an event loop of its own; inside one, use `serve`.
@@ -143,12 +146,18 @@ class ServerApp:
         Args:
             host: An address or a name; None: `ServerConfig.bind_host`.
             port: A UDP port; None: `ServerConfig.bind_port`.
+            dev: For development on this machine: a certificate is made that browsers accept by its hash, and renewed in time; a local
+                HTTP server has a page to try the server with, in which the hash is; and what to open is printed. The path of an HTML
+                file is a page of your own: ``{{webtransport}}`` in it becomes an object with the server's ``url``, and with ``options``
+                for the browser's ``WebTransport``.
         Raises:
-            ServerError: The address cannot be had.
+            ServerError: The address cannot be had, or, for development, is that of one interface which is not the loopback.
             ConfigurationError: The certificate or its key cannot be used.
+            OSError: The page cannot be read.
         """
+        serve = self.serve if dev is False else functools.partial(self._develop, page=None if dev is True else dev)
         with suppress(KeyboardInterrupt):  # where a loop takes no signals, on Windows, this is what SIGINT becomes
-            asyncio.run(self._run(host, port))
+            asyncio.run(self._run(serve(host, port)))
 
     async def serve(self, host: str | None = None, port: int | None = None) -> None:
         """Listen, unless `server` does already, and serve until the server is closed.
@@ -213,10 +222,18 @@ class ServerApp:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         await self.shutdown()
 
-    async def _run(self, host: str | None, port: int | None) -> None:
-        serving = asyncio.create_task(self.serve(host, port))
-        with _signals(serving.cancel), suppress(asyncio.CancelledError):
-            await serving
+    async def _run(self, serving: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(serving)
+        with _signals(task.cancel), suppress(asyncio.CancelledError):
+            await task
+
+    async def _develop(self, host: str | None, port: int | None, *, page: "str | os.PathLike[str] | None") -> None:
+        wanted = self._server.config.bind_port if port is None else port
+        paths = [path for path in self._router.get_all_routes() if path.startswith("/")]
+        async with self, DevSite(self._server, page, port=wanted, paths=paths) as site:
+            await self._server.listen(host, port)
+            print(site.announcement(), flush=True)
+            await self.serve()
 
     # Sessions
 

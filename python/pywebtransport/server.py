@@ -84,19 +84,6 @@ class WebTransportServer:
         """The addresses and ports that it listens on; none before `listen`."""
         return [] if self._transport is None else [self._transport.local_addr]
 
-    def use_certificate(self, certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str]) -> None:
-        """Listen with another certificate than that of the configuration.
-
-        Args:
-            certfile: The PEM file of the certificate, and of those that lead to its root.
-            keyfile: The PEM file of its key.
-        Raises:
-            ServerError: It listens already.
-        """
-        if self._transport is not None:
-            raise ServerError(f"the server listens already, on {self.local_addresses}")
-        self._config = self._config.update(certfile=certfile, keyfile=keyfile)
-
     async def listen(self, host: str | None = None, port: int | None = None) -> None:
         """Listen from now on: handshakes go on whether or not anybody asks for connections.
 
@@ -115,6 +102,31 @@ class WebTransportServer:
         self._start_time = time.time()
         if self._events.listeners(EventType.SESSION_REQUEST):
             self._on_interest(EventType.SESSION_REQUEST, True)
+
+    def use_certificate(self, certfile: str | os.PathLike[str], keyfile: str | os.PathLike[str]) -> None:
+        """Use another certificate than that of the configuration: before `listen` from the first, and later for new connections.
+
+        Args:
+            certfile: The PEM file of the certificate, and of those that lead to its root.
+            keyfile: The PEM file of its key.
+        Raises:
+            ConfigurationError: It or its key cannot be used; if the server listens already, this is said now, and the old ones stay.
+        """
+        config = self._config.update(certfile=certfile, keyfile=keyfile)
+        if self._transport is not None:
+            _options.reload(self._transport, config)
+        self._config = config
+
+    def allow_origin(self, origin: str) -> None:
+        """Let pages of one more origin ask for sessions; where the configuration names none, those of the own host may, as before.
+
+        Raises:
+            ServerError: The server listens already.
+        """
+        if self._transport is not None:
+            raise ServerError("origins can be allowed before the server listens, not later")
+        if (allowed := self._config.allowed_origins) is not None:
+            self._config = self._config.update(allowed_origins=[*allowed, origin])
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed; cancelled, it goes on serving.

@@ -71,7 +71,7 @@ CLASSES = {
         add_middleware(self, middleware)
         on_startup(self, handler)
         on_shutdown(self, handler)
-        run(self, host=None, port=None)
+        run(self, host=None, port=None, *, dev=False)
         serve(self, host=None, port=None)
         startup(self)
         shutdown(self)
@@ -211,6 +211,8 @@ CLASSES = {
         listen(self, host=None, port=None)
         serve_forever(self)
         incoming_connections(self)
+        allow_origin(self, origin)
+        use_certificate(self, certfile, keyfile)
         close(self)
         config
         connection_manager

@@ -19,6 +19,7 @@ from pywebtransport import (
     WebTransportServer,
 )
 from pywebtransport.testing import expecting
+from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 
 from tests.framework.meeting import join, requested, url_of
 
@@ -276,3 +277,31 @@ async def test_diagnostics_show_what_there_is(serve, make_client):
 def test_paths_may_be_of_any_kind(pem):
     """Files are named by strings and by paths."""
     assert ServerConfig(certfile=Path(pem[0]), keyfile=Path(pem[1])).certfile == Path(pem[0])
+
+
+async def test_certificates_can_be_replaced(serve, make_client, tmp_path, pem):
+    """New connections get the new one, and old ones go on; one that cannot be used changes nothing."""
+    server = await serve()
+    old = await join(make_client(), server)
+    certfile, keyfile = generate_self_signed_cert("localhost", tmp_path)
+    for files in ((tmp_path / "none.crt", keyfile), (certfile, pem[1])):
+        with pytest.raises(ConfigurationError, match="certfile"):
+            server.use_certificate(*files)
+    server.use_certificate(certfile, keyfile)
+    assert (server.config.certfile, server.config.keyfile) == (certfile, keyfile)
+    pinned = {"verify_mode": ssl.CERT_REQUIRED, "server_certificate_hashes": [certificate_hash(certfile)]}
+    await join(make_client(**pinned), server)
+    assert not old.client.is_closed
+
+
+async def test_origins_can_be_added_before_it_listens(serve, pem):
+    """To those that are configured; later it is too late."""
+    config = ServerConfig(allowed_origins=["https://a.example"])
+    server = WebTransportServer(config)
+    server.allow_origin("https://b.example")
+    assert server.config.allowed_origins == ["https://a.example", "https://b.example"]
+    assert config.allowed_origins == ["https://a.example"]
+    listening = await serve()
+    with pytest.raises(ServerError, match="not later"):
+        listening.allow_origin("https://b.example")
+    assert listening.config.allowed_origins is None

@@ -228,6 +228,8 @@ async def use_app() -> None:
     async with app:
         await app.serve(host="127.0.0.1", port=0)
     app.run(host="127.0.0.1", port=4433)
+    app.run(dev=True)
+    app.run(dev="page.html")
 
 
 def use_serializers() -> None:
