@@ -72,6 +72,7 @@ class Meeting:
 
     def __init__(self, page: Page, server: Server, certificate_hash: bytes) -> None:
         self.page, self.server = page, server
+        self.certificate_hash = certificate_hash.hex()
         self._address = f"https://127.0.0.1:{server.local_addr[1]}", certificate_hash
 
     async def visit(self, function: str, *parameters: object) -> Any:

@@ -9,7 +9,7 @@ shown to readers stands in HTML comments:
 
 A block with a ``title`` is a file, written to the directory in which the page runs. A ``console`` block runs commands there, each after a
 ``$``, and has lines of what they print, in which ``...`` stands for anything. A command that does not end by itself, a server, is
-interrupted when the page ends. So that pages can run at the same time, the well-known ports in them become free ones.
+interrupted at the next stage, or when the page ends. So that pages can run at the same time, the well-known ports in them become free ones.
 """
 
 import ast
@@ -86,7 +86,8 @@ async def run(page: Path, directory: Path, stage: Callable[[str], Any], ports: d
     printed = io.StringIO()
     async with AsyncExitStack() as everything:
         staged = await everything.enter_async_context(AsyncExitStack())
-        commands = await everything.enter_async_context(_commands(directory))
+        running = await everything.enter_async_context(AsyncExitStack())
+        start = await running.enter_async_context(_commands(directory))
         expected = False
         for item in items(page):
             text = re.sub("|".join(ports), lambda match: ports[match[0]], item.text)
@@ -95,13 +96,15 @@ async def run(page: Path, directory: Path, stage: Callable[[str], Any], ports: d
                 if item.kind == "python":
                     compile(text, item.where, "exec")
             elif item.kind == "stage":
+                await running.aclose()
                 await staged.aclose()
+                start = await running.enter_async_context(_commands(directory))
                 namespace = {"__name__": "page", **await staged.enter_async_context(stage(text))}
                 printed.truncate(printed.seek(0))
             elif item.kind == "prints":
                 expected = True
             elif item.kind == "console":
-                await _console(item, text, commands)
+                await _console(item, text, start)
             elif item.kind in ("python", "check"):
                 await _execute(item, text, namespace, printed)
             elif expected:

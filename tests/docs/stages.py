@@ -61,9 +61,24 @@ async def sessions() -> AsyncIterator[Names]:
 
 @stage
 async def echo() -> AsyncIterator[Names]:
-    """A session whose peer sends back what comes."""
-    async with sessions() as names, _background(_echo(names["peer"])):
-        yield names
+    """A server that sends back what comes over every session, and one such session."""
+    async with (
+        server() as names,
+        _background(serve_echoes(names["server"])),
+        await names["client"].connect(names["url"]) as session,
+    ):
+        yield {**names, "session": session}
+
+
+async def serve_echoes(server: web_transport.Server) -> None:
+    async def serve(request: web_transport.SessionRequest) -> None:
+        async with await request.accept() as session:
+            with suppress(ExceptionGroup):  # it ended
+                await _echo(session)
+
+    async with asyncio.TaskGroup() as group:
+        async for request in server:
+            group.create_task(serve(request))
 
 
 async def _echo(session: web_transport.Session) -> None:
