@@ -26,7 +26,7 @@ from benchmarks.processes import Pair
 
 SCENARIOS = tuple(dict.fromkeys(metric.scenario for metric in report.METRICS))
 OUTPUT = roster.ROOT / "build" / "benchmarks.json"
-COSTLY = ("sessions",)  # once a run, since it takes seconds
+ONCE = ("sessions",)  # since it takes seconds
 
 
 def certificate(folder: Path) -> tuple[Path, Path]:
@@ -47,7 +47,7 @@ async def measure(commands: Mapping[str, Sequence[str]], scenarios: Sequence[str
                 print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
                 pair = Pair(commands[name], *files)
                 for scenario in scenarios:
-                    if number == 0 or scenario not in COSTLY:
+                    if number == 0 or scenario not in ONCE:
                         results[name][scenario].append(await pair.run(scenario, seconds))
                 await pair.end()
     return results
@@ -58,9 +58,9 @@ def machine() -> dict[str, object]:
 
 
 def main() -> None:
-    names = [entry.name for entry in roster.ROSTER]
+    columns = {each.name: each for each in (*roster.ROSTER, *roster.FLOORS)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, prog="python -m benchmarks")
-    parser.add_argument("libraries", nargs="*", help=f"{', '.join(names)} (all)")
+    parser.add_argument("libraries", nargs="*", help=f"{', '.join(columns)} (all)")
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, metavar="NAME", help=f"{', '.join(SCENARIOS)} (all)")
     parser.add_argument("--rounds", type=int, default=5, help="how many (%(default)s)")
     parser.add_argument("--seconds", type=float, default=0.7, help="to measure in each scenario (%(default)s)")
@@ -70,22 +70,22 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="the JSON file (%(default)s)")
     parser.add_argument("--table", type=Path, help="a file for the Markdown table")
     arguments = parser.parse_args()
-    if unknown := set(arguments.libraries) - set(names):
+    if unknown := set(arguments.libraries) - set(columns):
         parser.error(f"no such library: {', '.join(sorted(unknown))}")
 
     base = roster.interpreter()
     wheel = arguments.wheel or next(iter((roster.ROOT / "build" / "wheel").glob("*.whl")), None)
-    entries = [entry for entry in roster.ROSTER if entry.name in (arguments.libraries or names)]
+    chosen = [each for name, each in columns.items() if name in (arguments.libraries or columns)]
     commands = {}
-    for entry in entries:
-        worker = [roster.prepare(entry, base, wheel), "-P", "-m", "benchmarks.worker", *(["--uvloop"] if entry.uvloop else [])]
-        commands[entry.name] = [*worker, entry.adapter]
+    for each in chosen:
+        print(f"preparing {each.name}", file=sys.stderr)
+        commands[each.name] = roster.floor_command(each) if isinstance(each, roster.Floor) else roster.command(each, base, wheel)
     rounds, seconds = (2, 0.3) if arguments.quick else (arguments.rounds, arguments.seconds)
     results = asyncio.run(measure(commands, arguments.scenario or SCENARIOS, rounds, seconds))
 
     arguments.output.parent.mkdir(parents=True, exist_ok=True)
     arguments.output.write_text(json.dumps({"machine": machine(), "rounds": rounds, "seconds": seconds, "results": results}, indent=1))
-    table = report.markdown(results, {entry.name: entry.title for entry in entries}, spread=arguments.spread)
+    table = report.markdown(results, {each.name: each.title for each in chosen}, spread=arguments.spread)
     print(table)
     if arguments.table:
         arguments.table.write_text(table)

@@ -95,7 +95,7 @@ METRICS = (
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in the table: figures over all rounds that succeeded, or why none did."""
+    """What stands in the table: figures over all rounds that succeeded, or why none did; neither, if it was not run."""
 
     summary: Summary | None
     also: str = ""
@@ -105,7 +105,7 @@ class Cell:
 def cell(metric: Metric, rounds: Sequence[Result]) -> Cell:
     good = sorted((result for result in rounds if "failed" not in result), key=metric.value)
     if not good:
-        return Cell(None, failed=next((str(result["failed"]) for result in rounds), "not run"))
+        return Cell(None, failed=next((str(result["failed"]) for result in rounds), ""))
     return Cell(summary([metric.value(result) for result in good]), metric.also(good[len(good) // 2]) if metric.also else "")
 
 
@@ -113,10 +113,27 @@ def number(value: float, digits: int) -> str:
     return f"{value:,.{digits}f}".replace(",", "\N{NO-BREAK SPACE}")
 
 
+class Notes:
+    """Why there is no figure: one note for each column and reason."""
+
+    def __init__(self) -> None:
+        self._notes: dict[tuple[str, str], list[str]] = {}
+
+    def mark(self, title: str, scenario: str, why: str) -> str:
+        scenarios = self._notes.setdefault((title, why), [])
+        if scenario not in scenarios:
+            scenarios.append(scenario)
+        return f"failed [{list(self._notes).index((title, why)) + 1}]"
+
+    def lines(self) -> list[str]:
+        told = ((title, ", ".join(scenarios), why) for (title, why), scenarios in self._notes.items())
+        return [f"{number}. {title}, {scenarios}: {why}" for number, (title, scenarios, why) in enumerate(told, 1)]
+
+
 def markdown(results: Results, titles: Mapping[str, str], *, spread: bool) -> str:
     """The table, medians; with *spread*, minimum and maximum too. The best of each row is bold, and notes say what failed."""
     lines = ["| | " + " | ".join(titles[name] for name in results) + " |", "|---" + "|---:" * len(results) + "|"]
-    notes: list[str] = []
+    notes = Notes()
     for metric in METRICS:
         cells = [cell(metric, scenarios.get(metric.scenario, ())) for scenarios in results.values()]
         medians = [each.summary.median for each in cells if each.summary]
@@ -126,17 +143,12 @@ def markdown(results: Results, titles: Mapping[str, str], *, spread: bool) -> st
         row = []
         for name, each in zip(results, cells, strict=True):
             if each.summary is None:
-                note = f"{titles[name]}, {metric.scenario}: {each.failed}"
-                if each.failed != "not run" and note not in notes:
-                    notes.append(note)
-                row.append("-" if each.failed == "not run" else f"failed [{notes.index(note) + 1}]")
+                row.append(notes.mark(titles[name], metric.scenario, each.failed) if each.failed else "-")
                 continue
             text = number(each.summary.median, metric.digits)
             text = f"**{text}**" if each.summary.median == best else text
             if spread:
-                low, high = (number(value, metric.digits) for value in (each.summary.minimum, each.summary.maximum))
-                text += f" <sub>{low}…{high}</sub>"
+                text += f" <sub>{number(each.summary.minimum, metric.digits)}…{number(each.summary.maximum, metric.digits)}</sub>"
             row.append(text + (f" ({each.also})" if each.also else ""))
         lines.append(f"| {metric.title} | " + " | ".join(row) + " |")
-    lines += ["", *(f"{number}. {note}" for number, note in enumerate(notes, 1))] if notes else []
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", *notes.lines()]).rstrip() + "\n"

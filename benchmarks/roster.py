@@ -1,5 +1,6 @@
 """Who is measured: the libraries, and how each comes into a virtual environment of its own; all of them on the same CPython."""
 
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -22,9 +23,15 @@ class Entry:
     requirement: str = ""  # of PyPI; none: our own wheel
     uvloop: bool = False
 
-    @property
-    def ours(self) -> bool:
-        return not self.requirement
+
+@dataclass(frozen=True)
+class Floor:
+    """A column of a Rust program. *jumbo*: packets as long as loopback carries them, not of the 1 452 bytes of an Ethernet."""
+
+    name: str
+    title: str
+    program: str
+    jumbo: bool
 
 
 ROSTER = (
@@ -39,6 +46,14 @@ ROSTER = (
     Entry("websockets", "websockets 17.4, TLS, uvloop", "websockets", "websockets==17.4", uvloop=True),
 )
 
+FLOORS = (
+    Floor("reactor", "our reactor, Rust", "bench-reactor", jumbo=True),
+    Floor("quinn", "bare quinn, Rust", "bench-quinn", jumbo=True),
+    Floor("reactor-1452", "our reactor, 1 452 B", "bench-reactor", jumbo=False),
+    Floor("quinn-1452", "bare quinn, 1 452 B", "bench-quinn", jumbo=False),
+)
+JUMBO = 65_535 - 40 - 8  # bytes of a UDP payload: what an IP packet holds, less the headers
+
 
 def interpreter() -> str:
     """One Python for all.
@@ -52,12 +67,41 @@ def interpreter() -> str:
     raise LookupError(f"none of the Pythons {', '.join(VERSIONS)} was found, on PATH or by pyenv: the peers need one")
 
 
-def prepare(entry: Entry, base: str, wheel: Path | None) -> str:
+def command(entry: Entry, base: str, wheel: Path | None) -> list[str]:
+    """How to start a process of the entry, up to its role."""
+    options = ["--uvloop"] if entry.uvloop else []
+    return [environment(entry, base, wheel), "-P", "-m", "benchmarks.worker", *options, entry.adapter]
+
+
+def floor_command(floor: Floor) -> list[str]:
+    """The same of a Rust program, which is built.
+
+    Our reactor takes jumbo packets for an address of loopback only, so where they are not wanted, the machine's own address serves: the
+    packets go over loopback all the same.
+    """
+    workspace, target = ROOT / "benchmarks" / "rust", ROOT / "target" / "benchmarks"
+    subprocess.run(["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target], cwd=workspace, check=True)
+    started = [str(target / "release" / floor.program), "--payload", str(JUMBO if floor.jumbo else 1452)]
+    return started if floor.jumbo else [*started, "--address", own_address()]
+
+
+def own_address() -> str:
+    """An address of this machine other than loopback's.
+
+    Raises:
+        OSError: It has none.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("192.0.2.1", 9))  # nothing is sent, and nobody has that address (RFC 5737)
+        return str(probe.getsockname()[0])
+
+
+def environment(entry: Entry, base: str, wheel: Path | None) -> str:
     """The Python of the entry's virtual environment, which is made if it is not there or holds something else."""
     home = HOME / (entry.requirement.partition("==")[0] or "ours")
     python, stamp = home / "bin" / "python", home / "installed.txt"
     wanted, content = [base, "uvloop==0.23.0"], entry.requirement
-    if entry.ours:
+    if not entry.requirement:
         if wheel is None:
             raise FileNotFoundError("there is no wheel of ours in build/wheel: `make build` makes it")
         content = str(wheel)
