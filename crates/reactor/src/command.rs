@@ -38,10 +38,11 @@ pub(crate) enum Command {
     Refresh(Arc<Session>),
 }
 
-/// Commands on their way to the reactor, which sleeps in `poll` when there is nothing to do
+/// Commands on their way to the reactor
 ///
-/// Whether it sleeps is told under the same lock as the commands. So a push either comes before the reactor's last look,
-/// which then sees it, or after it, and then finds the reactor asleep and wakes it: once, however many follow.
+/// Whether its thread sleeps is told under the same lock as the commands. So a push either comes before the thread's last look,
+/// which then sees it, or after it, and then finds the thread asleep and wakes it: once, however many follow. A thread that will
+/// wake by itself in a moment does not count as asleep: the event loop is told of the command, and is awake.
 pub(crate) struct Inbox {
     state: Mutex<State>,
     waker: Waker,
@@ -60,20 +61,21 @@ impl Inbox {
         Self { state: Mutex::default(), waker }
     }
 
-    /// Hand a command to the reactor; given back if the reactor has ended
-    pub(crate) fn push(&self, command: Command) -> Result<(), Command> {
-        let wake = {
+    /// Hand a command to the reactor; given back if the reactor has ended. Returns whether it is the first that waits.
+    pub(crate) fn push(&self, command: Command) -> Result<bool, Command> {
+        let (first, wake) = {
             let mut state = lock(&self.state);
             if state.over {
                 return Err(command);
             }
+            let first = state.commands.is_empty();
             state.commands.push(command);
-            std::mem::take(&mut state.asleep)
+            (first, std::mem::take(&mut state.asleep))
         };
-        if wake && let Err(error) = self.waker.wake() {
-            tracing::error!(%error, "cannot wake the reactor");
+        if wake {
+            self.wake();
         }
-        Ok(())
+        Ok(first)
     }
 
     /// Take all commands; `into` must be empty, and its memory is used for those to come
@@ -81,16 +83,35 @@ impl Inbox {
         std::mem::swap(&mut lock(&self.state).commands, into);
     }
 
-    /// Whether the reactor may go to sleep: from now on a push wakes it
+    /// Whether there are commands
+    pub(crate) fn is_waiting(&self) -> bool {
+        !lock(&self.state).commands.is_empty()
+    }
+
+    /// Whether the thread may go to sleep: from now on a push wakes it
     pub(crate) fn sleep(&self) -> bool {
         let mut state = lock(&self.state);
         state.asleep = state.commands.is_empty();
         state.asleep
     }
 
-    /// The reactor is awake: a push need not wake it
+    /// The thread is awake: a push need not wake it
     pub(crate) fn awake(&self) {
         lock(&self.state).asleep = false;
+    }
+
+    /// Have the thread look, if it would have slept on
+    pub(crate) fn rouse(&self) {
+        if std::mem::take(&mut lock(&self.state).asleep) {
+            self.wake();
+        }
+    }
+
+    /// Wake the thread, whatever it sleeps for
+    pub(crate) fn wake(&self) {
+        if let Err(error) = self.waker.wake() {
+            tracing::error!(%error, "cannot wake the reactor");
+        }
     }
 
     /// The reactor ends: the commands that nobody will carry out

@@ -42,7 +42,7 @@ impl ExportHandle {
         let session = Arc::clone(session);
         let (label, context) = (label.to_vec(), context.to_vec());
         let export = Arc::new(Export { session, label, context, length, state: Mutex::default() });
-        if export.session.endpoint.inbox().push(Command::Export(Arc::clone(&export))).is_err() {
+        if !export.session.endpoint.tell(Command::Export(Arc::clone(&export))) {
             export.answer(None, &mut Vec::new()); // nobody waits yet
         }
         Self(export)

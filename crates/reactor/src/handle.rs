@@ -19,6 +19,7 @@ pub use self::session::{RequestHandle, SessionHandle};
 pub use self::stream::{RecvHandle, SendHandle};
 use crate::command::Command;
 use crate::fork::Epoch;
+use crate::helm;
 use crate::http::HttpHandle;
 use crate::mailbox::Mailbox;
 use crate::reactor::Reactor;
@@ -96,9 +97,15 @@ impl EndpointHandle {
     }
 
     fn start(proto: Endpoint, socket: Socket) -> Result<Self, StartError> {
-        let reactor = Reactor::new(proto, socket)?;
+        let (reactor, poll) = Reactor::new(proto, socket)?;
         let shared = Arc::clone(reactor.shared());
-        thread::Builder::new().name("wt-reactor".into()).spawn(move || reactor.run())?;
+        shared.helm.launch(reactor);
+        let endpoint = Arc::clone(&shared);
+        let thread = thread::Builder::new().name("wt-reactor".into()).spawn(move || helm::stand_by(&endpoint, poll));
+        if let Err(error) = thread {
+            shared.helm.sink();
+            return Err(error.into());
+        }
         Ok(Self { shared, next_connect: AtomicU64::new(0) })
     }
 
@@ -169,8 +176,11 @@ impl EndpointHandle {
         }
         let id = ConnectId(self.next_connect.fetch_add(1, Ordering::Relaxed));
         let connecting = Arc::new(Connecting::new(id, Arc::clone(&self.shared)));
-        self.shared.inbox().push(Command::Connect(Arc::clone(&connecting), Box::new(target))).map_err(|_| ConnectError::Closed)?;
-        Ok(ConnectingHandle { connecting })
+        if self.shared.tell(Command::Connect(Arc::clone(&connecting), Box::new(target))) {
+            Ok(ConnectingHandle { connecting })
+        } else {
+            Err(ConnectError::Closed)
+        }
     }
 
     /// Server: take no more sessions, and ask those that there are to end soon. The second time does nothing.

@@ -30,6 +30,7 @@ mod datagrams;
 mod export;
 mod fork;
 mod handle;
+mod helm;
 mod http;
 mod logs;
 pub mod mailbox;

@@ -1,4 +1,4 @@
-//! Wake tokens on their way to an event loop, and the bell that announces them.
+//! Wake tokens on their way to an event loop, and the endpoints that want to be turned there.
 //!
 //! [`post`](Mailbox::post) adds tokens under the lock, and after releasing it rings the bell if the box was empty.
 //! [`drain`](Mailbox::drain) silences the bell, and after that takes the tokens under the lock. No lock is held across a
@@ -9,18 +9,43 @@
 //!   or is about to, and only a drain that takes all of them, the new one too, can come between.
 //! - Silencing comes before taking. A token that arrives between the two is taken although its bell may ring once more:
 //!   a bell for nothing, which is harmless. The other way round the bell would be silenced for a token that was not taken.
+//!
+//! An endpoint that has commands waits in the box like a token. One whose socket has something to read makes the bell ring by itself:
+//! the loop that drains the box turns both.
 
-use std::io;
+mod bell;
 
+use std::sync::{Arc, Weak};
+use std::{io, mem};
+
+use rustc_hash::FxHashMap;
+
+use self::bell::Bell;
 use crate::fork::Epoch;
+use crate::shared::Endpoint;
 use crate::sync::{Mutex, lock};
 
 /// Tokens for one event loop, from any number of threads
 #[derive(Debug)]
 pub struct Mailbox {
-    tokens: Mutex<Vec<u64>>,
+    waiting: Mutex<Waiting>,
+    /// The endpoints whose sockets the bell watches, by number
+    endpoints: Mutex<Endpoints>,
     bell: Bell,
     epoch: Epoch,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    tokens: Vec<u64>,
+    /// Endpoints to turn
+    turns: Vec<usize>,
+}
+
+#[derive(Debug, Default)]
+struct Endpoints {
+    next: usize,
+    by_number: FxHashMap<usize, Weak<Endpoint>>,
 }
 
 impl Mailbox {
@@ -29,18 +54,33 @@ impl Mailbox {
     /// # Errors
     /// The system has no file descriptor left.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { tokens: Mutex::new(Vec::new()), bell: Bell::new()?, epoch: Epoch::now() })
+        Ok(Self { waiting: Mutex::default(), endpoints: Mutex::default(), bell: Bell::new()?, epoch: Epoch::now() })
     }
 
     /// Put in all of `tokens`, leaving it empty but with its memory
     pub fn post(&self, tokens: &mut Vec<u64>) {
-        if tokens.is_empty() || self.epoch.is_over() {
+        if !tokens.is_empty() {
+            self.put(|waiting| waiting.tokens.append(tokens));
+        }
+    }
+
+    /// Have the endpoint of this number turned
+    pub(crate) fn ask(&self, number: usize) {
+        self.put(|waiting| {
+            if !waiting.turns.contains(&number) {
+                waiting.turns.push(number);
+            }
+        });
+    }
+
+    fn put(&self, put: impl FnOnce(&mut Waiting)) {
+        if self.epoch.is_over() {
             return;
         }
         let was_empty = {
-            let mut waiting = lock(&self.tokens);
-            let was_empty = waiting.is_empty();
-            waiting.append(tokens);
+            let mut waiting = lock(&self.waiting);
+            let was_empty = waiting.tokens.is_empty() && waiting.turns.is_empty();
+            put(&mut waiting);
             was_empty
         };
         if was_empty {
@@ -48,155 +88,57 @@ impl Mailbox {
         }
     }
 
-    /// Silence the bell, and take every token
+    /// Silence the bell, turn the endpoints that have something to do, and take every token
     pub fn drain(&self) -> Vec<u64> {
         if self.epoch.is_over() {
             return Vec::new();
         }
-        self.bell.silence();
-        std::mem::take(&mut *lock(&self.tokens))
+        let readable = self.bell.silence();
+        let Waiting { mut tokens, mut turns } = mem::take(&mut *lock(&self.waiting));
+        turns.retain(|number| !readable.contains(number));
+        for (numbers, readable) in [(readable, true), (turns, false)] {
+            for number in numbers {
+                let endpoint = lock(&self.endpoints).by_number.get(&number).and_then(Weak::upgrade);
+                if endpoint.is_some_and(|endpoint| endpoint.visit(readable, &mut tokens)) {
+                    self.ask(number); // it has more to do, after all that the loop has to do
+                }
+            }
+        }
+        tokens
     }
 
-    /// What is readable while tokens wait: a file descriptor, or on Windows a socket
+    /// What is readable while something waits: a file descriptor, or on Windows a socket
     #[must_use]
     pub fn fileno(&self) -> u64 {
         self.bell.fileno()
     }
 
+    /// Have the bell ring when the endpoint's socket has something to read; `None`: this system cannot
+    pub(crate) fn watch(&self, endpoint: &Arc<Endpoint>, socket: u64) -> Option<usize> {
+        let number = {
+            let mut endpoints = lock(&self.endpoints);
+            endpoints.next += 1;
+            let number = endpoints.next;
+            endpoints.by_number.insert(number, Arc::downgrade(endpoint));
+            number
+        };
+        let watched = self.bell.watch(socket, number);
+        if let Err(error) = &watched {
+            tracing::debug!(%error, "cannot watch the socket from the event loop");
+            lock(&self.endpoints).by_number.remove(&number);
+        }
+        watched.ok().map(|()| number)
+    }
+
+    /// No longer
+    pub(crate) fn unwatch(&self, number: usize, socket: u64) {
+        lock(&self.endpoints).by_number.remove(&number);
+        self.bell.unwatch(socket);
+    }
+
     /// Whether the bell has rung and was not silenced since
     #[cfg(loom)]
     pub fn is_ringing(&self) -> bool {
-        self.bell.0.load(loom::sync::atomic::Ordering::SeqCst)
-    }
-}
-
-#[cfg(all(target_os = "linux", not(loom)))]
-use eventfd::Bell;
-#[cfg(loom)]
-use model::Bell;
-#[cfg(not(any(target_os = "linux", loom)))]
-use socketpair::Bell;
-
-#[cfg(all(target_os = "linux", not(loom)))]
-mod eventfd {
-    use std::io;
-    use std::os::fd::{AsRawFd, OwnedFd};
-
-    use rustix::event::{EventfdFlags, eventfd};
-
-    /// A counter in the kernel: writing adds to it, reading takes all
-    #[derive(Debug)]
-    pub(super) struct Bell(OwnedFd);
-
-    impl Bell {
-        pub(super) fn new() -> io::Result<Self> {
-            Ok(Self(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?))
-        }
-
-        // Both fail only where there is nothing to do: the bell rings already, or is silent already
-        pub(super) fn ring(&self) {
-            let _ = rustix::io::write(&self.0, &1_u64.to_ne_bytes());
-        }
-
-        pub(super) fn silence(&self) {
-            let _ = rustix::io::read(&self.0, &mut [0_u8; 8]);
-        }
-
-        pub(super) fn fileno(&self) -> u64 {
-            u64::try_from(self.0.as_raw_fd()).unwrap_or_default()
-        }
-    }
-}
-
-#[cfg(not(any(target_os = "linux", loom)))]
-mod socketpair {
-    use std::io::{self, Read as _, Write as _};
-    #[cfg(windows)]
-    use std::net::TcpStream as Stream;
-    #[cfg(unix)]
-    use std::os::unix::net::UnixStream as Stream;
-
-    /// Two ends of a connection within this process: a byte at the one end rings
-    #[derive(Debug)]
-    pub(super) struct Bell {
-        rope: Stream,
-        clapper: Stream,
-    }
-
-    impl Bell {
-        pub(super) fn new() -> io::Result<Self> {
-            let (rope, clapper) = pair()?;
-            rope.set_nonblocking(true)?;
-            clapper.set_nonblocking(true)?;
-            Ok(Self { rope, clapper })
-        }
-
-        // Both fail only where there is nothing to do: the bell rings already, or is silent already
-        pub(super) fn ring(&self) {
-            let _ = (&self.rope).write(&[0]);
-        }
-
-        pub(super) fn silence(&self) {
-            while matches!((&self.clapper).read(&mut [0; 64]), Ok(64)) {}
-        }
-
-        #[cfg(unix)]
-        pub(super) fn fileno(&self) -> u64 {
-            use std::os::fd::AsRawFd as _;
-            u64::try_from(self.clapper.as_raw_fd()).unwrap_or_default()
-        }
-
-        #[cfg(windows)]
-        pub(super) fn fileno(&self) -> u64 {
-            use std::os::windows::io::AsRawSocket as _;
-            self.clapper.as_raw_socket()
-        }
-    }
-
-    #[cfg(unix)]
-    fn pair() -> io::Result<(Stream, Stream)> {
-        Stream::pair()
-    }
-
-    /// Windows has no socket pair: connect to ourselves, and take no stranger who is quicker
-    #[cfg(windows)]
-    fn pair() -> io::Result<(Stream, Stream)> {
-        let listener = std::net::TcpListener::bind((std::net::Ipv4Addr::LOCALHOST, 0))?;
-        let rope = Stream::connect(listener.local_addr()?)?;
-        rope.set_nodelay(true)?;
-        loop {
-            let (clapper, from) = listener.accept()?;
-            if from == rope.local_addr()? {
-                return Ok((rope, clapper));
-            }
-        }
-    }
-}
-
-#[cfg(loom)]
-mod model {
-    use std::io;
-
-    use loom::sync::atomic::{AtomicBool, Ordering};
-
-    #[derive(Debug)]
-    pub(super) struct Bell(pub(super) AtomicBool);
-
-    impl Bell {
-        pub(super) fn new() -> io::Result<Self> {
-            Ok(Self(AtomicBool::new(false)))
-        }
-
-        pub(super) fn ring(&self) {
-            self.0.store(true, Ordering::SeqCst);
-        }
-
-        pub(super) fn silence(&self) {
-            self.0.store(false, Ordering::SeqCst);
-        }
-
-        pub(super) fn fileno(&self) -> u64 {
-            0
-        }
+        self.bell.is_ringing()
     }
 }

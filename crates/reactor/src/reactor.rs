@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use std::{io, mem};
 
 use bytes::Bytes;
-use mio::{Events, Poll, Token, Waker};
+use mio::{Poll, Registry, Waker};
 use rustc_hash::{FxHashMap, FxHashSet};
 use webtransport_proto::{
     CloseSource, ConnectError, ConnectId, ConnectionId, Endpoint, SessionError, SessionId, StreamId, Transmit,
@@ -19,12 +19,13 @@ use webtransport_proto::{
 
 use crate::command::{Command, Inbox};
 use crate::export::Export;
+use crate::helm::{SOCKET, WAKER};
 use crate::pipe::Outcome;
 use crate::shared::{self, Connecting, Counts, Figures, RecvStream, SendStream, Session};
 use crate::socket::{Received, Socket};
 use crate::sync::lock;
 
-/// Receive batches in one turn; what is left waits in the kernel until transmits and commands had their turn
+/// Receive batches in one turn of the thread; what is left waits in the kernel until transmits and commands had their turn
 const RECEIVE_ROUNDS: usize = 4;
 
 /// Transmits in one turn, after which acknowledgements are looked for
@@ -34,16 +35,25 @@ const TRANSMIT_ROUNDS: usize = 16;
 /// `Config::close_timeout` where the peer is silent, and then CONNECTION_CLOSE must get out of a socket that may block
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(7);
 
-const SOCKET: Token = Token(0);
-const WAKER: Token = Token(1);
+/// Who turns, and whether he knows of something to read
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Caller {
+    /// An event loop, which has other things to do too, and takes the tokens itself
+    Loop { readable: bool },
+    /// The endpoint's own thread
+    Thread { readable: bool },
+}
 
 /// Everything of one endpoint
 pub(crate) struct Reactor {
     proto: Endpoint,
     shared: Arc<shared::Endpoint>,
     socket: Socket,
-    poll: Poll,
-    /// The socket may have something for us; the poll tells only of changes
+    /// Of the thread's poll
+    registry: Registry,
+    /// The thread wants to know of packets
+    listening: bool,
+    /// The socket may have something for us; polls tell only of changes
     readable: bool,
     now: Instant,
     /// Set by `drain`: when the last session has gone, say so
@@ -69,7 +79,6 @@ pub(crate) struct Reactor {
     woken: Vec<u64>,
 
     // Empty between uses; they keep their memory
-    ready: Events,
     commands: Vec<Command>,
     received: Vec<Received>,
     chunks: Vec<Bytes>,
@@ -103,17 +112,18 @@ impl Drop for End {
 }
 
 impl Reactor {
-    pub(crate) fn new(proto: Endpoint, mut socket: Socket) -> io::Result<Self> {
+    /// With the poll that its thread is to sleep in
+    pub(crate) fn new(proto: Endpoint, socket: Socket) -> io::Result<(Self, Poll)> {
         let poll = Poll::new()?;
-        socket.register(poll.registry(), SOCKET)?;
         let inbox = Inbox::new(Waker::new(poll.registry(), WAKER)?);
         let shared = Arc::new(shared::Endpoint::new(inbox, socket.local_address()?));
-        Ok(Self {
+        let reactor = Self {
             proto,
             _end: End(Arc::clone(&shared)),
             shared,
             socket,
-            poll,
+            registry: poll.registry().try_clone()?,
+            listening: false,
             readable: true,
             now: Instant::now(),
             draining: false,
@@ -128,11 +138,11 @@ impl Reactor {
             unread: Vec::new(),
             touched: Vec::new(),
             woken: Vec::new(),
-            ready: Events::with_capacity(4),
             commands: Vec::new(),
             received: Vec::new(),
             chunks: Vec::new(),
-        })
+        };
+        Ok((reactor, poll))
     }
 
     /// What the application's handles share with this reactor
@@ -140,35 +150,35 @@ impl Reactor {
         &self.shared
     }
 
-    /// Turn until the endpoint has ended
-    pub(crate) fn run(mut self) {
-        loop {
-            let until = self.turn(Instant::now());
-            if self.is_over() {
-                return;
-            }
-            self.wait(until);
-        }
-    }
-
     /// Do what there is to do, and return when to come back at the latest
-    pub(crate) fn turn(&mut self, now: Instant) -> Option<Instant> {
-        self.now = now;
-        self.obey();
-        let more_to_receive = self.receive();
+    pub(crate) fn turn(&mut self, now: Instant, caller: Caller) -> Option<Instant> {
+        let (Caller::Loop { readable } | Caller::Thread { readable }) = caller;
+        let rounds = if matches!(caller, Caller::Loop { .. }) { 1 } else { RECEIVE_ROUNDS };
+        self.readable |= readable;
+        self.obey(now);
+        let more_to_receive = self.receive(rounds);
         if self.proto.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
             self.proto.handle_timeout(self.now);
             self.events();
         }
-        // Whoever waits can start while we encrypt
-        self.shared.post(&mut self.woken);
+        if caller == (Caller::Thread { readable }) {
+            // Whoever waits can start while we encrypt
+            self.shared.post(&mut self.woken);
+        }
         let more_to_send = self.transmit();
         self.publish();
-        self.shared.post(&mut self.woken);
+        if caller == (Caller::Thread { readable }) {
+            self.shared.post(&mut self.woken);
+        }
         if more_to_receive || more_to_send {
-            return Some(self.now);
+            return Some(now);
         }
         [self.proto.poll_timeout(), self.deadline].into_iter().flatten().min()
+    }
+
+    /// Tokens of those who should look again, for a loop to take
+    pub(crate) fn woken(&mut self) -> &mut Vec<u64> {
+        &mut self.woken
     }
 
     /// Whether there is nothing left to do, ever
@@ -177,22 +187,28 @@ impl Reactor {
         self.deadline.is_some_and(|deadline| done || deadline <= self.now)
     }
 
-    /// Sleep until there is something to do, or until `until`
-    pub(crate) fn wait(&mut self, until: Option<Instant>) {
-        let now = Instant::now();
-        let timeout = until.map(|until| until.saturating_duration_since(now));
-        let timeout = if timeout == Some(Duration::ZERO) || self.shared.inbox().sleep() { timeout } else { Some(Duration::ZERO) };
-        if let Err(error) = self.poll.poll(&mut self.ready, timeout)
-            && error.kind() != io::ErrorKind::Interrupted
-        {
-            tracing::error!(%error, "cannot poll");
+    /// Have the thread's poll tell, or not, when there is something to read
+    pub(crate) fn listen(&mut self, listening: bool) {
+        if self.listening != listening {
+            self.listening = listening;
+            self.watch_socket();
         }
-        self.shared.inbox().awake();
-        self.readable |= self.ready.iter().any(|event| event.token() == SOCKET && event.is_readable());
+    }
+
+    /// Where an event loop can watch for packets
+    pub(crate) fn socket(&self) -> u64 {
+        self.socket.fileno()
+    }
+
+    fn watch_socket(&mut self) {
+        if let Err(error) = self.socket.watch(&self.registry, SOCKET, self.listening, self.blocked.is_some()) {
+            tracing::error!(%error, "cannot wait for the socket");
+        }
     }
 
     /// Carry out the application's commands
-    fn obey(&mut self) {
+    pub(crate) fn obey(&mut self, now: Instant) {
+        self.now = now;
         let mut commands = mem::take(&mut self.commands);
         self.shared.inbox().take(&mut commands);
         let any = !commands.is_empty();
@@ -295,8 +311,8 @@ impl Reactor {
     }
 
     /// Receive what has come, within bounds; returns whether there may be more
-    fn receive(&mut self) -> bool {
-        for _ in 0..RECEIVE_ROUNDS {
+    fn receive(&mut self, rounds: usize) -> bool {
+        for _ in 0..rounds {
             if !self.readable {
                 return false;
             }
@@ -330,9 +346,7 @@ impl Reactor {
         let more = self.transmit_until_blocked();
         self.events();
         self.read_streams();
-        if let Err(error) = self.socket.wait_writable(self.poll.registry(), SOCKET, self.blocked.is_some()) {
-            tracing::error!(%error, "cannot wait for the socket");
-        }
+        self.watch_socket();
         more
     }
 
@@ -453,6 +467,7 @@ impl Drop for Reactor {
             session.set_gone(&mut self.woken);
         }
         self.shared.publish(Counts::default(), self.proto.totals());
+        self.shared.unwatch(self.socket.fileno());
         self.shared.post(&mut self.woken);
     }
 }

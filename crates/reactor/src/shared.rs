@@ -12,6 +12,7 @@ use webtransport_proto::{
 use crate::command::{Command, Inbox};
 use crate::datagrams::{Incoming, Outgoing};
 use crate::fork::Epoch;
+use crate::helm::Helm;
 use crate::http;
 use crate::mailbox::Mailbox;
 use crate::pipe::{CAPACITY, FIRST_BITE, RecvPipe, SendPipe, Waiters};
@@ -37,13 +38,23 @@ pub struct Counts {
 pub(crate) struct Endpoint {
     pub(crate) epoch: Epoch,
     pub(crate) local_address: SocketAddr,
+    pub(crate) helm: Helm,
     inbox: Inbox,
     /// `close` was called, or the reactor has ended
     closed: AtomicBool,
-    mailbox: Mutex<Option<Arc<Mailbox>>>,
+    mailbox: Mutex<Option<Attached>>,
+    /// An event loop watches the socket
+    watched: AtomicBool,
     state: Mutex<EndpointState>,
     published: Mutex<(Counts, EndpointStats)>,
     pub(crate) http: http::Queue,
+}
+
+/// Where tokens go
+struct Attached {
+    mailbox: Arc<Mailbox>,
+    /// Ours there, if its loop can watch the socket
+    number: Option<usize>,
 }
 
 #[derive(Default)]
@@ -65,9 +76,11 @@ impl Endpoint {
         Self {
             epoch: Epoch::now(),
             local_address,
+            helm: Helm::default(),
             inbox,
             closed: AtomicBool::new(false),
             mailbox: Mutex::default(),
+            watched: AtomicBool::new(false),
             state: Mutex::default(),
             published: Mutex::default(),
             http: http::Queue::default(),
@@ -78,13 +91,50 @@ impl Endpoint {
         &self.inbox
     }
 
-    /// Tell the reactor. What comes too late for it is over anyway.
-    pub(crate) fn tell(&self, command: Command) {
-        let _ = self.inbox.push(command);
+    /// Tell the reactor; false: it comes too late for it, and what it is about is over anyway
+    pub(crate) fn tell(&self, command: Command) -> bool {
+        let Ok(first) = self.inbox.push(command) else { return false };
+        if first && self.is_watched() {
+            let attached = lock(&self.mailbox).as_ref().and_then(|attached| Some((Arc::clone(&attached.mailbox), attached.number?)));
+            if let Some((mailbox, number)) = attached {
+                mailbox.ask(number);
+            }
+        }
+        true
     }
 
-    pub(crate) fn attach(&self, mailbox: Arc<Mailbox>) {
-        *lock(&self.mailbox) = Some(mailbox);
+    /// The reactor's tokens go there from now on, and its loop turns it if it can
+    pub(crate) fn attach(self: &Arc<Self>, mailbox: Arc<Mailbox>) {
+        // Held, so that nobody closes the socket meanwhile
+        self.helm.hold(|reactor| {
+            let socket = reactor.map(|reactor| reactor.socket());
+            if let Some(socket) = socket {
+                self.unwatch(socket);
+            }
+            let number = socket.and_then(|socket| mailbox.watch(self, socket));
+            *lock(&self.mailbox) = Some(Attached { mailbox, number });
+            self.watched.store(number.is_some(), Ordering::SeqCst);
+        });
+    }
+
+    /// The socket is about to be closed, or another loop's
+    pub(crate) fn unwatch(&self, socket: u64) {
+        self.watched.store(false, Ordering::SeqCst);
+        if let Some(Attached { mailbox, number }) = lock(&self.mailbox).as_mut()
+            && let Some(number) = number.take()
+        {
+            mailbox.unwatch(number, socket);
+        }
+    }
+
+    /// Whether an event loop turns the reactor, as long as it comes
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::SeqCst)
+    }
+
+    /// The event loop is here; returns whether it is to come again soon
+    pub(crate) fn visit(&self, readable: bool, tokens: &mut Vec<u64>) -> bool {
+        self.helm.visit(self, readable, tokens)
     }
 
     /// Hand wake tokens to whoever listens now
@@ -92,7 +142,7 @@ impl Endpoint {
         if woken.is_empty() {
             return;
         }
-        let mailbox = lock(&self.mailbox).clone();
+        let mailbox = lock(&self.mailbox).as_ref().map(|attached| Arc::clone(&attached.mailbox));
         if let Some(mailbox) = mailbox {
             mailbox.post(woken);
         }

@@ -41,8 +41,8 @@ pub(crate) struct Socket {
     is_v6: bool,
     buffers: Vec<BytesMut>,
     metas: [RecvMeta; RECEIVE_BATCH],
-    /// The system is asked to tell when there is room to send
-    waits_writable: bool,
+    /// What the thread's poll is asked to tell
+    interest: Option<Interest>,
 }
 
 /// Some datagrams of one sender, all of `stride` bytes but for the last
@@ -85,7 +85,7 @@ impl Socket {
             is_v6: address.is_ipv6(),
             buffers: (0..RECEIVE_BATCH).map(|_| BytesMut::zeroed(RECEIVE_BUFFER)).collect(),
             metas: [RecvMeta::default(); RECEIVE_BATCH],
-            waits_writable: false,
+            interest: None,
         })
     }
 
@@ -93,18 +93,37 @@ impl Socket {
         self.io.local_addr().map(plain)
     }
 
-    pub(crate) fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
-        registry.register(&mut self.io, token, Interest::READABLE)
+    /// What an event loop can watch
+    #[cfg(unix)]
+    pub(crate) fn fileno(&self) -> u64 {
+        use std::os::fd::AsRawFd as _;
+        u64::try_from(self.io.as_raw_fd()).unwrap_or_default()
     }
 
-    /// Have the poll tell, or not, when there is room to send
-    pub(crate) fn wait_writable(&mut self, registry: &Registry, token: Token, wait: bool) -> io::Result<()> {
-        if self.waits_writable == wait {
+    #[cfg(windows)]
+    pub(crate) fn fileno(&self) -> u64 {
+        use std::os::windows::io::AsRawSocket as _;
+        self.io.as_raw_socket()
+    }
+
+    /// Have the poll tell, or not, when there is something to read, and when there is room to send
+    pub(crate) fn watch(&mut self, registry: &Registry, token: Token, readable: bool, writable: bool) -> io::Result<()> {
+        let interest = match (readable, writable) {
+            (false, false) => None,
+            (true, false) => Some(Interest::READABLE),
+            (false, true) => Some(Interest::WRITABLE),
+            (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
+        };
+        if interest == self.interest {
             return Ok(());
         }
-        self.waits_writable = wait;
-        let interest = if wait { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE };
-        registry.reregister(&mut self.io, token, interest)
+        match (self.interest, interest) {
+            (None, Some(interest)) => registry.register(&mut self.io, token, interest)?,
+            (_, Some(interest)) => registry.reregister(&mut self.io, token, interest)?,
+            (_, None) => registry.deregister(&mut self.io)?,
+        }
+        self.interest = interest;
+        Ok(())
     }
 
     /// Receive a batch, added to `received`. Returns whether there may be more.

@@ -138,7 +138,12 @@ impl SessionHandle {
         if ask {
             self.session.endpoint.tell(Command::Open(Arc::clone(&self.session), dir));
         }
-        Ok(stream)
+        if stream.is_some() {
+            return Ok(stream);
+        }
+        // Mostly it can be had at once
+        self.session.endpoint.helm.obey(&self.session.endpoint);
+        Ok(self.session.open(dir, token)?.0)
     }
 
     /// A stream of the peer that flows both ways
