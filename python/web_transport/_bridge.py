@@ -12,6 +12,7 @@ import asyncio
 import itertools
 import os
 import socket
+from asyncio import get_running_loop
 from collections import deque
 from collections.abc import Callable, Coroutine
 from threading import Lock
@@ -33,7 +34,7 @@ def tokens() -> int:
 
 async def resolve(host: str, port: int) -> list[tuple[str, int]]:
     """The addresses of *host*, the best first (RFC 6724); OSError if there are none."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
+    found = await get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
     return list(dict.fromkeys((str(address[0]), port) for *_, address in found))
 
 
@@ -48,6 +49,7 @@ class Bridge:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = Mailbox()
         self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._lone = True  # the loop woke no more than one of us, and has not sent what that one wrote
         try:
             loop.add_reader(self.mailbox.fileno(), self._drain)
         except NotImplementedError:  # Windows' Proactor loop
@@ -55,34 +57,47 @@ class Bridge:
 
     async def woken(self, token: int, timeout: float | None = None) -> None:
         """Return once *token* has come, or after *timeout* seconds; any number of tasks may wait for one token."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
-        waiting = self._waiting.setdefault(token, [])
+        if (waiting := self._waiting.get(token)) is None:
+            waiting = self._waiting[token] = []
         waiting.append(future)
         timer = None if timeout is None else loop.call_later(timeout, _wake, future)
+        if self._lone:  # nobody else will write in this round of the loop: send at once, rather than in the next
+            self._drain()
+            self._lone = False
         try:
             await future
-        finally:
-            if timer is not None:
-                timer.cancel()
+        except BaseException:
+            self._forget(token, future)
+            raise
+        if timer is not None:
+            timer.cancel()
+            self._forget(token, future)
+
+    def _forget(self, token: int, future: asyncio.Future[None]) -> None:
+        if (waiting := self._waiting.get(token)) is not None and future in waiting:
             waiting.remove(future)
-            if not waiting and self._waiting.get(token) is waiting:
+            if not waiting:
                 del self._waiting[token]
 
     def call_when_woken(self, token: int, callback: Callable[[], None]) -> None:
         """Call once *token* has come: for those who wait without a task."""
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[None] = get_running_loop().create_future()
         future.add_done_callback(lambda _: callback())
         self._waiting.setdefault(token, []).append(future)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of its own for *coroutine*; the caller keeps it."""
-        return asyncio.get_running_loop().create_task(coroutine)
+        return get_running_loop().create_task(coroutine)
 
     def _drain(self) -> None:
-        for token in self.mailbox.drain():
+        tokens = self.mailbox.drain()
+        for token in tokens:
             for future in self._waiting.pop(token, ()):
-                _wake(future)
+                if not future.done():
+                    future.set_result(None)
+        self._lone = len(tokens) <= 1
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         bell = socket.socket(fileno=self.mailbox.fileno())
@@ -117,7 +132,7 @@ class Home:
 
     def enter(self) -> Bridge:
         """The running loop's bridge; RuntimeError if home is another loop that has not been closed."""
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         if loop is not self._loop:
             self._settle(loop)
         return self._bridge
@@ -134,40 +149,52 @@ class Home:
 
 
 class Turn:
-    """A fair lock on one direction of a stream: who comes first is served first, a whole call each."""
+    """A fair lock on one direction of a stream: who comes first is served first, a whole call each::
+
+    bridge = turn.take() or await turn.wait()
+    try:
+        ...
+    finally:
+        turn.give()
+    """
 
     __slots__ = ("_bridge", "_home", "_queue", "_taken")
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._bridge: Bridge | None = None
-        self._queue: deque[asyncio.Future[None]] = deque()
+        self._queue: deque[asyncio.Future[None]] | None = None
         self._taken = False
 
-    async def __aenter__(self) -> Bridge:
-        """Wait for the turn, without suspending if it is free; what is returned is `Home.enter`'s."""
+    def take(self) -> Bridge | None:
+        """Take the turn if it is free; what is returned is `Home.enter`'s."""
         bridge = self._home.enter()
         if bridge is not self._bridge:  # whoever held the turn or waited for it went with the loop before
-            self._bridge, self._queue, self._taken = bridge, deque(), False
-        if not self._taken:
-            self._taken = True
-            return bridge
-        future = asyncio.get_running_loop().create_future()
+            self._bridge, self._queue = bridge, None
+        elif self._taken:
+            return None
+        self._taken = True
+        return bridge
+
+    async def wait(self) -> Bridge:
+        """Wait for the turn where it is taken."""
+        bridge = self._home.enter()
+        if self._queue is None:
+            self._queue = deque()
+        future = get_running_loop().create_future()
         self._queue.append(future)
         try:
             await future
         except BaseException:
             if future.done() and not future.cancelled():  # cancelled just when the turn had come: hand it on
-                self._pass()
-            elif future in self._queue:
+                self.give()
+            elif self._queue and future in self._queue:
                 self._queue.remove(future)
             raise
         return bridge
 
-    async def __aexit__(self, *_: object) -> None:
-        self._pass()
-
-    def _pass(self) -> None:
+    def give(self) -> None:
+        """Hand the turn on."""
         while self._queue:
             future = self._queue.popleft()
             if not future.done():  # it stays taken, so that nobody overtakes

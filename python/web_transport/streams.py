@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _CLOSED = 1  # `wait_closed` waits under the second of a stream's tokens; transfers wait under the first
+_MOST = sys.maxsize
 _CHUNK = 256 << 10  # bytes; as much as waits for a reader at most, so that iteration takes all that is there
 
 
@@ -59,15 +60,21 @@ class SendStream:
             StreamClosedLocally: The stream was finished or reset.
             SessionError: The session is over; the class says why.
         """
-        with memoryview(data).cast("B") as view:
-            async with self._turn as bridge:
-                done = 0
-                while True:
-                    taken = self._native.write(view[done:] if done else view, self._token)
-                    if taken is None:
+        bridge = self._turn.take() or await self._turn.wait()
+        try:
+            left = self._native.write(data, self._token)
+            if left == 0:
+                return
+            with memoryview(data) as whole, whole.cast("B") as view:
+                missing = len(view)
+                while left != 0:
+                    if left is None:
                         await bridge.woken(self._token)
-                    elif (done := done + taken) >= len(view):
-                        return
+                    else:
+                        missing = left
+                    left = self._native.write(view[-missing:], self._token)
+        finally:
+            self._turn.give()
 
     async def write_some(self, data: "Buffer") -> int:
         """Queue as much of *data* as there is room for, waiting only while there is none.
@@ -83,11 +90,14 @@ class SendStream:
             StreamClosedLocally: The stream was finished or reset.
             SessionError: The session is over; the class says why.
         """
-        with memoryview(data).cast("B") as view:
-            async with self._turn as bridge:
-                while (taken := self._native.write(view, self._token)) is None:
+        bridge = self._turn.take() or await self._turn.wait()
+        try:
+            with memoryview(data) as view:
+                while (left := self._native.write(view, self._token)) is None:
                     await bridge.woken(self._token)
-                return taken
+                return view.nbytes - left
+        finally:
+            self._turn.give()
 
     async def finish(self) -> None:
         """Say that nothing follows (FIN), behind what was written; waits only for the writes of other tasks.
@@ -97,8 +107,12 @@ class SendStream:
         Raises:
             StreamClosedLocally: The stream was finished or reset already.
         """
-        async with self._turn:
+        if not self._turn.take():
+            await self._turn.wait()
+        try:
             self._native.finish()
+        finally:
+            self._turn.give()
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream (RESET_STREAM): what has not arrived may never do so, and pending calls raise.
@@ -217,9 +231,10 @@ class RecvStream:
             StreamClosedLocally: The stream was stopped.
             SessionError: The session is over; the class says why.
         """
-        async with self._turn as bridge:
+        bridge = self._turn.take() or await self._turn.wait()
+        try:
             if n < 0:
-                data = await self._gather(bridge, sys.maxsize if limit is None else limit + 1)
+                data = await self._gather(bridge, _MOST if limit is None else limit + 1)
                 if limit is not None and len(data) > limit:
                     self._buffer[:0] = data
                     raise StreamTooLongError(limit)
@@ -231,7 +246,9 @@ class RecvStream:
                 if head:
                     return head
                 await bridge.woken(self._token)
-            return head + chunk
+            return head + chunk if head else chunk
+        finally:
+            self._turn.give()
 
     async def readexactly(self, n: int) -> bytes:
         """Read *n* bytes, neither more nor fewer, waiting until they are there.
@@ -245,8 +262,11 @@ class RecvStream:
         """
         if n < 0:
             raise ValueError(f"readexactly needs a size that is not negative: {n}")
-        async with self._turn as bridge:
+        bridge = self._turn.take() or await self._turn.wait()
+        try:
             data = await self._gather(bridge, n)
+        finally:
+            self._turn.give()
         if len(data) < n:
             raise StreamIncompleteReadError(n, data)
         return data
@@ -269,7 +289,8 @@ class RecvStream:
         with memoryview(buffer).cast("B") as view:
             if view.readonly:
                 raise TypeError("readinto needs a writable buffer")
-            async with self._turn as bridge:
+            bridge = self._turn.take() or await self._turn.wait()
+            try:
                 head = self._unread(len(view))
                 view[: len(head)] = head
                 if len(head) == len(view):
@@ -281,6 +302,8 @@ class RecvStream:
                 if taken == 0:
                     self._ended = True
                 return len(head) + taken
+            finally:
+                self._turn.give()
 
     async def readuntil(self, separator: bytes = b"\n", *, limit: int = 65536) -> bytes:
         """Read up to the first *separator*, and return it too. If it comes to nothing, no byte is lost but at the FIN.
@@ -298,7 +321,8 @@ class RecvStream:
         """
         if not separator:
             raise ValueError("readuntil needs a separator of at least one byte")
-        async with self._turn as bridge:
+        bridge = self._turn.take() or await self._turn.wait()
+        try:
             searched = 0  # before this no separator begins
             while (found := self._buffer.find(separator, searched)) < 0:
                 searched = max(0, len(self._buffer) - len(separator) + 1)
@@ -313,6 +337,8 @@ class RecvStream:
             if (end := found + len(separator)) > limit:
                 raise StreamTooLongError(limit)
             return self._unread(end)
+        finally:
+            self._turn.give()
 
     async def readline(self, *, limit: int = 65536) -> bytes:
         """Read up to the next newline, and return it too; at the peer's FIN what is left, at last ``b""``.
@@ -381,8 +407,8 @@ class RecvStream:
                 self.stop()
 
     def _take(self, n: int) -> bytes | None:
-        chunk = self._native.read(min(n, sys.maxsize), self._token)
-        if chunk == b"":
+        chunk = self._native.read(min(n, _MOST), self._token)
+        if chunk is not None and not chunk:
             self._ended = True
         return chunk
 

@@ -29,9 +29,10 @@ impl SendStream {
         self.handle.id().as_u64()
     }
 
-    /// Bytes taken, at least 1 unless data is empty
+    /// Bytes left, fewer than data has unless that is empty
     fn write(&self, py: Python<'_>, data: &Bound<'_, PyAny>, token: u64) -> PyResult<Option<usize>> {
-        buffer::with_bytes(data, |data| self.handle.write(data, token))?.map_err(|error| errors::stream(py, &error))
+        let left = buffer::with_bytes(data, |data| Ok(self.handle.write(data, token)?.map(|taken| data.len() - taken)))?;
+        left.map_err(|error| errors::stream(py, &error))
     }
 
     /// End the stream after what was written

@@ -224,7 +224,8 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
         let alarm = helm.set_alarm(if watch.in_charge { None } else { watch.patience });
         // Whoever has come in vain looks whether we sleep after leaving word, and so we look for that word after going to sleep
         let at_once = (listens && !endpoint.inbox().sleep()) || helm.missed.load(SeqCst);
-        let timeout = if at_once { Some(Duration::ZERO) } else { alarm.map(|alarm| alarm.saturating_duration_since(Instant::now())) };
+        let timeout =
+            if at_once { Some(Duration::ZERO) } else { alarm.map(|alarm| alarm.saturating_duration_since(Instant::now())) };
         if let Err(error) = poll.poll(&mut events, timeout)
             && error.kind() != io::ErrorKind::Interrupted
         {

@@ -95,7 +95,8 @@ impl Endpoint {
     pub(crate) fn tell(&self, command: Command) -> bool {
         let Ok(first) = self.inbox.push(command) else { return false };
         if first && self.is_watched() {
-            let attached = lock(&self.mailbox).as_ref().and_then(|attached| Some((Arc::clone(&attached.mailbox), attached.number?)));
+            let attached =
+                lock(&self.mailbox).as_ref().and_then(|attached| Some((Arc::clone(&attached.mailbox), attached.number?)));
             if let Some((mailbox, number)) = attached {
                 mailbox.ask(number);
             }

@@ -138,7 +138,7 @@ impl SessionHandle {
         if ask {
             self.session.endpoint.tell(Command::Open(Arc::clone(&self.session), dir));
         }
-        if stream.is_some() {
+        if stream.is_some() || !ask {
             return Ok(stream);
         }
         // Mostly it can be had at once
