@@ -149,13 +149,9 @@ class Home:
 
 
 class Turn:
-    """A fair lock on one direction of a stream: who comes first is served first, a whole call each::
+    """A fair lock on one direction of a stream: who comes first is served first, a whole call each.
 
-    bridge = turn.take() or await turn.wait()
-    try:
-        ...
-    finally:
-        turn.give()
+    To hold it, ``bridge = turn.take() or await turn.wait()``, and ``turn.give()`` in the end.
     """
 
     __slots__ = ("_bridge", "_home", "_queue", "_taken")
