@@ -13,12 +13,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from .exceptions import SerializationError
 from .types import Buffer
 
-__all__ = ["JSONSerializer", "MsgPackSerializer", "ProtobufSerializer", "Serializer"]
+__all__ = ["JSONSerializer", "MsgPackSerializer", "MsgspecSerializer", "ProtobufSerializer", "Serializer"]
 
 _DEEPEST = 64  # levels of containers in each other
 
@@ -158,6 +158,56 @@ class ProtobufSerializer:
         except self._message.DecodeError as error:
             raise SerializationError(f"{memoryview(data).nbytes} bytes are no {kind.__name__}: {error}") from error
         return read
+
+
+class MsgspecSerializer:
+    """JSON or MessagePack by msgspec, many times faster than the others. It needs the extra ``webtransport-python[msgspec]``.
+
+    Its types are those of msgspec: its own ``Struct`` too, but no deques, and unions that it can tell apart, with one dataclass at
+    most. It passes over fields that a dataclass does not have, and JSON's NaN becomes null.
+
+    Args:
+        format: "json" or "msgpack".
+    Raises:
+        ImportError: That is not installed.
+        ValueError: There is no such format.
+    """
+
+    def __init__(self, format: Literal["json", "msgpack"] = "json") -> None:  # noqa: A002  # what it is
+        try:
+            import msgspec  # noqa: PLC0415  # an extra
+        except ImportError as error:
+            raise ImportError("MsgspecSerializer needs msgspec: pip install 'webtransport-python[msgspec]'") from error
+        if format not in ("json", "msgpack"):
+            raise ValueError(f"format must be 'json' or 'msgpack': {format!r}")
+        module: Any = getattr(msgspec, format)
+        self._format = format
+        self._encoder = module.Encoder()
+        self._decoder: Callable[[Any], Any] = functools.lru_cache(maxsize=256)(module.Decoder)
+
+    def serialize(self, obj: Any) -> bytes:
+        """The bytes of an object.
+
+        Raises:
+            SerializationError: It is, or has in it, what cannot be said, or too deep.
+        """
+        try:
+            written: bytes = self._encoder.encode(obj)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise SerializationError(f"cannot write a {type(obj).__name__} as {self._format}: {error}") from error
+        return written
+
+    def deserialize(self, data: Buffer, obj_type: Any = None) -> Any:
+        """The object that bytes stand for; as in `JSONSerializer.deserialize`.
+
+        Raises:
+            SerializationError: They are not well-formed, or not of that type.
+        """
+        try:
+            return self._decoder(Any if obj_type is None else obj_type).decode(data)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            kind = "" if obj_type is None else f" of a {getattr(obj_type, '__name__', obj_type)}"
+            raise SerializationError(f"{memoryview(data).nbytes} bytes are no {self._format}{kind}: {error}") from error
 
 
 def _no_constant(name: str) -> Any:

@@ -123,6 +123,11 @@ CLASSES = {
         serialize(self, obj)
         deserialize(self, data, obj_type=None)
     """,
+    serializer.MsgspecSerializer: """
+        (format='json')
+        serialize(self, obj)
+        deserialize(self, data, obj_type=None)
+    """,
     serializer.ProtobufSerializer: """
         (message_class=None)
         serialize(self, obj)

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from google.protobuf.wrappers_pb2 import StringValue
 from pywebtransport import SerializationError
-from pywebtransport.serializer import JSONSerializer, MsgPackSerializer, ProtobufSerializer, Serializer
+from pywebtransport.serializer import JSONSerializer, MsgPackSerializer, MsgspecSerializer, ProtobufSerializer, Serializer
 
 BOTH = pytest.mark.parametrize("serializer", [JSONSerializer(), MsgPackSerializer()], ids=["json", "msgpack"])
 
@@ -193,7 +193,31 @@ def test_protobuf_messages_come_back():
         ProtobufSerializer().deserialize(b"")
 
 
-@pytest.mark.parametrize(("kind", "module"), [(MsgPackSerializer, "msgpack"), (ProtobufSerializer, "google.protobuf")])
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_msgspec_is_strict_and_bounded(form):
+    """Types are not coerced, what cannot be told apart is refused, and depth is an error."""
+    serializer = MsgspecSerializer(form)
+    written = serializer.serialize(Point(1))
+    assert serializer.deserialize(memoryview(written), Point) == Point(1)
+    assert serializer.deserialize(written) == {"x": 1, "y": 0.5}
+    loop: list[Any] = []
+    loop.append(loop)
+    for value in (object(), 1j, loop):
+        with pytest.raises(SerializationError, match=f"as {form}"):
+            serializer.serialize(value)
+    for kind in (list[int], int, Tree):
+        with pytest.raises(SerializationError, match=f"bytes are no {form} of a"):
+            serializer.deserialize(written, kind)
+    for data in (b"", written[:-1], written + written, b"[" * 100_000, b"\x91" * 100_000):
+        with pytest.raises(SerializationError, match=f"bytes are no {form}"):
+            serializer.deserialize(data)
+    with pytest.raises(ValueError, match="format must be"):
+        MsgspecSerializer("xml")
+
+
+@pytest.mark.parametrize(
+    ("kind", "module"), [(MsgPackSerializer, "msgpack"), (MsgspecSerializer, "msgspec"), (ProtobufSerializer, "google.protobuf")]
+)
 def test_a_missing_extra_is_named(kind, module, monkeypatch):
     """The error says what to install."""
     monkeypatch.setitem(__import__("sys").modules, module, None)

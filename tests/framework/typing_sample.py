@@ -48,7 +48,7 @@ from pywebtransport.middleware import (
     create_logging_middleware,
     create_rate_limit_middleware,
 )
-from pywebtransport.serializer import JSONSerializer, MsgPackSerializer, ProtobufSerializer, Serializer
+from pywebtransport.serializer import JSONSerializer, MsgPackSerializer, MsgspecSerializer, ProtobufSerializer, Serializer
 from pywebtransport.types import Address, Buffer, Headers, SessionId, SessionProtocol
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert, init_tracing
 
@@ -233,7 +233,12 @@ async def use_app() -> None:
 
 
 def use_serializers() -> None:
-    serializers: list[Serializer] = [JSONSerializer(), MsgPackSerializer(), ProtobufSerializer(message_class=None)]
+    serializers: list[Serializer] = [
+        JSONSerializer(),
+        MsgPackSerializer(),
+        MsgspecSerializer(format="msgpack"),
+        ProtobufSerializer(message_class=None),
+    ]
     for serializer in serializers:
         data: bytes = serializer.serialize(obj={"a": 1})
         print(serializer.deserialize(data=memoryview(data), obj_type=dict))
