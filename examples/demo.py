@@ -1,4 +1,4 @@
-"""The demonstration: echo_server.py as a process of its own, and against it echo_client.py and echo.html in headless browsers.
+"""The demonstration: echo/server.py as a process of its own, and against it echo/client.py and echo/page.html in headless browsers.
 
 Prints a line for each check, with its round-trip time, and exits with 0 only if all hold. With ``--serve``, keeps the server and
 the page up for a person with a browser, until interrupted.
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-HERE = Path(__file__).parent
+ECHO = Path(__file__).parent / "echo"
 CHECKS = ["connect", "bidirectional stream", "unidirectional streams", "datagram", "close"]
 CLIENT_TIMEOUT = 30.0  # seconds from start to end
 BROWSER_TIMEOUT = 90.0  # seconds: a first start on a cold disk takes its time
@@ -36,7 +36,7 @@ class Result(NamedTuple):
 
 
 class EchoServer(NamedTuple):
-    """A running echo_server.py."""
+    """A running echo/server.py."""
 
     url: str
     certificate_hash: str
@@ -74,8 +74,8 @@ async def running(*command: str | Path, home: str | None = None) -> AsyncIterato
 
 @asynccontextmanager
 async def echo_server(*arguments: str) -> AsyncIterator[EchoServer]:
-    """Run echo_server.py on a free port."""
-    async with running(sys.executable, "-u", HERE / "echo_server.py", *arguments) as process:
+    """Run echo/server.py on a free port."""
+    async with running(sys.executable, "-u", ECHO / "server.py", *arguments) as process:
         assert process.stdout
         announced = []
         async with asyncio.timeout(CLIENT_TIMEOUT):
@@ -89,7 +89,7 @@ async def echo_server(*arguments: str) -> AsyncIterator[EchoServer]:
 
 
 class Site:
-    """A local HTTP server with one page, echo.html, which also takes the results that the page posts."""
+    """A local HTTP server with one page, echo/page.html, which also takes the results that the page posts."""
 
     def __init__(self) -> None:
         self.results: asyncio.Queue[list[Result]] = asyncio.Queue()
@@ -113,7 +113,7 @@ class Site:
                 self.results.put_nowait([Result(result["name"], result.get("ms"), result.get("detail")) for result in results])
                 status = "204 No Content"
             elif method == "GET" and target.partition("?")[0] == "/":
-                status, body = "200 OK", (HERE / "echo.html").read_bytes()
+                status, body = "200 OK", (ECHO / "page.html").read_bytes()
             writer.write(
                 f"HTTP/1.1 {status}\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
                 "Cache-Control: no-store\r\nConnection: close\r\n\r\n".encode()
@@ -127,8 +127,8 @@ class Site:
 
 
 async def python_checks(server: EchoServer) -> list[Result]:
-    """Run echo_client.py, and read its results from what it prints."""
-    async with running(sys.executable, HERE / "echo_client.py", server.url, server.certificate_hash) as process:
+    """Run echo/client.py, and read its results from what it prints."""
+    async with running(sys.executable, ECHO / "client.py", server.url, server.certificate_hash) as process:
         try:
             async with asyncio.timeout(CLIENT_TIMEOUT):
                 output = (await process.communicate())[0].decode()

@@ -6,6 +6,7 @@ protocol: JSON messages, each after its length in bytes and a colon, a command `
 """
 
 import asyncio
+import base64
 import json
 import os
 import tempfile
@@ -60,6 +61,9 @@ class Page(Protocol):
     async def navigate(self, url: str) -> None:
         """Leave for another page, and wait until it has loaded."""
 
+    async def screenshot(self) -> bytes:
+        """What is to be seen, as a PNG."""
+
 
 class Browser(Protocol):
     """A running browser."""
@@ -86,6 +90,9 @@ class _ChromiumPage:
 
     async def navigate(self, url: str) -> None:
         await self._page.goto(url)
+
+    async def screenshot(self) -> bytes:
+        return await self._page.screenshot()
 
 
 class _Chromium:
@@ -152,6 +159,9 @@ class _FirefoxPage:
 
     async def navigate(self, url: str) -> None:
         await self._marionette.command("WebDriver:Navigate", url=url)
+
+    async def screenshot(self) -> bytes:
+        return base64.b64decode((await self._marionette.command("WebDriver:TakeScreenshot", full=False))["value"])
 
 
 class _Firefox:

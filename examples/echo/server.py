@@ -1,14 +1,12 @@
 """An echo server: whatever a session at /echo sends over streams and datagrams, it gets back.
 
-Run it, and give the URL and the certificate hash that it prints to echo_client.py or to echo.html.
+Run it, and give the URL and the certificate hash that it prints to client.py or to page.html.
 """
 
 import argparse
 import asyncio
-import base64
 import contextlib
 import ipaddress
-import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -90,12 +88,6 @@ def address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def read_pem(path: Path) -> list[bytes]:
-    """Everything in a PEM file, as the DER that `Server` takes."""
-    blocks = re.findall(r"-----BEGIN [A-Z ]+-----(.*?)-----END", path.read_text(encoding="ascii"), re.DOTALL)
-    return [base64.b64decode(block) for block in blocks]
-
-
 async def main() -> None:
     """Read the command line, and serve until interrupted."""
     parser = argparse.ArgumentParser(description="A WebTransport server that echoes streams and datagrams at /echo.")
@@ -108,7 +100,7 @@ async def main() -> None:
         parser.error("--certfile and --keyfile come together")
 
     if options.certfile:
-        chain, [key] = read_pem(options.certfile), read_pem(options.keyfile)
+        chain, key = web_transport.load_certificates(options.certfile), web_transport.load_private_key(options.keyfile)
     else:
         certificate, key = web_transport.generate_self_signed(["localhost", "127.0.0.1", "::1"])
         chain = [certificate]

@@ -1,6 +1,6 @@
-"""A client of echo_server.py: one echo over each kind of stream and over a datagram, with its round-trip time.
+"""A client of server.py: one echo over each kind of stream and over a datagram, with its round-trip time.
 
-usage: echo_client.py URL CERTIFICATE_HASH, both as the server prints them
+usage: client.py URL CERTIFICATE_HASH, both as the server prints them
 """
 
 import argparse
@@ -51,7 +51,7 @@ async def measure(name: str, echo: Callable[[Session], Awaitable[bytes]], sessio
 
 async def main() -> None:
     """Read the command line, connect, and try every kind of echo."""
-    parser = argparse.ArgumentParser(description="A client of echo_server.py.")
+    parser = argparse.ArgumentParser(description="A client of server.py.")
     parser.add_argument("url", help="where the server is: https://localhost:4433/echo")
     parser.add_argument("hash", type=bytes.fromhex, help="the SHA-256 of its certificate, in hexadecimal")
     options = parser.parse_args()

@@ -1,0 +1,68 @@
+"""Runs an example as its readers do: the server as a process of its own, which says where it is, and then its client."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@dataclass
+class Example:
+    """A running server of an example."""
+
+    name: str
+    url: str
+    hash: str
+    page: str | None
+    process: Process
+
+    async def line(self, pattern: str) -> re.Match[str]:
+        """The next line that the server prints and that matches."""
+        assert self.process.stdout
+        async for line in self.process.stdout:
+            if match := re.search(pattern, line.decode()):
+                return match
+        raise AssertionError(f"{self.name}/server.py ended without printing {pattern!r}")
+
+    async def client(self, *arguments: str) -> str:
+        """What client.py prints, which must succeed."""
+        command = [sys.executable, str(EXAMPLES / self.name / "client.py"), self.url, self.hash, *arguments]
+        client = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
+        try:
+            output, _ = await client.communicate()
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                client.kill()
+        assert client.returncode == 0, output.decode()
+        return output.decode()
+
+
+@asynccontextmanager
+async def running(name: str, *arguments: str) -> AsyncIterator[Example]:
+    """Run server.py of an example on free ports; leaving the context interrupts it, and it must end well."""
+    command = [sys.executable, str(EXAMPLES / name / "server.py"), "--port", "0", *arguments]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment)
+    try:
+        example = Example(name, "", "", None, process)
+        example.url = (await example.line(r"^url: (\S+)"))[1]
+        example.hash = (await example.line(r"hash: (\S+)"))[1]
+        if (EXAMPLES / name / "index.html").exists():
+            example.page = (await example.line(r"^page: (\S+)"))[1]
+        yield example
+        process.send_signal(signal.SIGINT)
+        output, _ = await process.communicate()
+        assert process.returncode == 0, output.decode()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
