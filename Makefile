@@ -13,10 +13,10 @@ export PYO3_PYTHON := $(abspath $(PYTHON))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help build check test soak pythons demo bench interop fuzz docs clean toolchain go browsers
+.PHONY: help build check test soak pythons demo bench bench-gate interop fuzz docs clean toolchain go browsers
 
 help: ## print this
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 build: $(VENV)/.wheel ## build a release wheel and install it in .venv
 
@@ -49,6 +49,10 @@ demo: browsers $(VENV)/.wheel ## an echo server, a client, and a page in Chromiu
 
 bench: $(VENV)/.wheel ## measure ourselves and the other libraries: BENCH=--quick for 3 minutes, or what benchmarks/README.md tells
 	$(PYTHON) -m benchmarks $(BENCH)
+
+bench-gate: $(VENV)/.dev ## count what the protocol's work costs in instructions, and compare with benchmarks/gate.json: GATE=--rebaseline
+	@tools/apt_install valgrind:valgrind
+	$(PYTHON) -m benchmarks.gate $(GATE)
 
 interop: $(VENV)/.wheel | go ## build the other implementations, test against all of them, and write docs/interop.md
 	$(PYTHON) -m pytest tests/interop -m 'not soak' --interop-page docs/interop.md
