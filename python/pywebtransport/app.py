@@ -259,7 +259,7 @@ class ServerApp:
             raise
         except Exception as error:
             code, reason = ErrorCodes.APP_GENERIC_ERROR, "the handler failed"
-            if session.is_closed and isinstance(error, (SessionError, FrameworkConnectionError)):
+            if session.is_closed and _gone(error):
                 logger.info("a session of %s ended before its handler: %s", session.path, error)
             else:
                 logger.exception("the handler of %s raised", session.path)
@@ -300,6 +300,12 @@ class ServerApp:
 def _no_route(dialect: str | None) -> int:
     """The status for a path that nobody serves: drafts up to 15 ask for 404, and those since for 405 (WT §3.2)."""
     return 405 if dialect is not None and int(dialect.removeprefix("draft-")) > 15 else 404
+
+
+def _gone(error: Exception) -> bool:
+    """Whether an error only says that the client has gone; where tasks worked together, whether all of theirs do."""
+    kinds = (SessionError, FrameworkConnectionError)
+    return isinstance(error, kinds) or (isinstance(error, ExceptionGroup) and error.split(kinds)[1] is None)
 
 
 async def _called(hook: Hook) -> None:

@@ -21,6 +21,7 @@ from pywebtransport import (
     ServerApp,
     ServerConfig,
     ServerError,
+    SessionError,
     SessionState,
 )
 from pywebtransport.middleware import create_auth_middleware, create_cors_middleware
@@ -130,13 +131,17 @@ async def test_a_handler_that_raises_is_logged_and_kills_nothing(make_app, make_
     assert app.server.is_serving
 
 
-async def test_a_peer_that_leaves_is_no_failure_of_the_handler(make_app, make_client, running, caplog):
-    """A handler that ends because its session did is no news, and no error in the log."""
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a group"])
+async def test_a_peer_that_leaves_is_no_failure_of_the_handler(make_app, make_client, running, caplog, together):
+    """A handler that ends because its session did is no news, and no error in the log; nor is one whose tasks did."""
     app, done = make_app(), asyncio.Event()
 
     @app.route("/")
     async def handler(session):
         try:
+            async with asyncio.TaskGroup() as tasks:
+                for _ in range(2 if together else 0):
+                    tasks.create_task(session.accept_bidirectional_stream())
             await session.read_datagram()
         finally:
             done.set()
@@ -146,6 +151,25 @@ async def test_a_peer_that_leaves_is_no_failure_of_the_handler(make_app, make_cl
     await done.wait()
     await app.shutdown()
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_group_with_another_failure_is_logged(make_app, make_client, running, caplog):
+    """Of several errors one that is not the client's leaving counts."""
+    app, done = make_app(), asyncio.Event()
+
+    @app.route("/")
+    async def handler(session):
+        try:
+            await session.wait_closed()
+            raise ExceptionGroup("several", [SessionError("over"), KeyError("x")])
+        finally:
+            done.set()
+
+    url = await running(app)
+    await (await make_client().connect(url())).close()
+    await done.wait()
+    await app.shutdown()
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == ["the handler of / raised"]
 
 
 async def test_the_first_offered_protocol_that_the_route_speaks_is_agreed_upon(make_app, make_client, running):
