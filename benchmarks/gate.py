@@ -43,15 +43,15 @@ WORKS = (
 
 def build() -> Path:
     workspace, target = ROOT / "benchmarks" / "rust", ROOT / "target" / "benchmarks"
-    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target, "--package", "bench-gate"]
+    command = ["cargo", "build", "--quiet", "--release", "--locked", "--target-dir", str(target), "--package", "bench-gate"]
     subprocess.run(command, cwd=workspace, check=True)
     return target / "release" / "bench-gate"
 
 
 def instructions(program: Path, scenario: str, times: int) -> int:
     """All that a run of the program executes."""
-    valgrind = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null"]
-    run = subprocess.run([*valgrind, program, scenario, str(times)], check=False, capture_output=True, text=True)
+    command = ["valgrind", "--tool=cachegrind", "--cache-sim=no", "--cachegrind-out-file=/dev/null", str(program), scenario, str(times)]
+    run = subprocess.run(command, check=False, capture_output=True, text=True)
     counted = re.search(r"I\s+refs:\s+([\d,]+)", run.stderr)
     if run.returncode or counted is None:
         raise RuntimeError(f"{scenario} failed: {run.stderr.strip().splitlines()[-1]}")

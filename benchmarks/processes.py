@@ -13,7 +13,7 @@ from benchmarks.usage import between
 
 ROOT = Path(__file__).parents[1]
 START = 20.0  # seconds that a process may take to start
-PATIENCE = 15.0  # seconds that a scenario may take beyond what it measures, and the libraries that are slow at it
+PATIENCE = 15.0  # seconds between two lines of a scenario, beyond what it measures
 
 
 class WorkerError(Exception):
@@ -69,7 +69,8 @@ class Worker:
 class Pair:
     """A server and its client."""
 
-    def __init__(self, command: Sequence[str], certificate: Path, key: Path) -> None:
+    def __init__(self, command: Sequence[str], certificate: Path, key: Path, patience: float = PATIENCE) -> None:
+        self._patience = patience
         self._command, self._files = command, (str(certificate), str(key))
         self._workers: list[Worker] = []
 
@@ -79,9 +80,9 @@ class Pair:
             server, client = self._workers or await self._start()
             client.write(scenario=scenario, seconds=seconds)
             used = []
-            while "phase" in (answer := await client.read(PATIENCE + 5 * seconds)):
+            while "phase" in (answer := await client.read(self._patience + 5 * seconds)):
                 server.write()
-                used.append((await server.read(PATIENCE))["usage"])
+                used.append((await server.read(START))["usage"])
                 client.write()
         except WorkerError as error:
             answer = {"failed": str(error)}

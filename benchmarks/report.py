@@ -93,6 +93,34 @@ METRICS = (
 )
 
 
+def ratio(result: Result) -> float:
+    """How much a latency grows, or what is left of a rate, beside something else."""
+    return float(result["beside"]) / float(result["alone"])
+
+
+def alone_and_beside(unit: str, scale: float) -> Callable[[Result], str]:
+    return lambda result: f"{number(result['alone'] * scale, 0)} {unit} alone, {number(result['beside'] * scale, 0)} {unit} beside"
+
+
+EXTREMES = (
+    Metric("RPC latency with 2 000 idle connections, against none", "idle-2000", ratio, 2, False, alone_and_beside("µs", 1e6)),
+    Metric("10 000 sessions: seconds to open", "sessions-10000", lambda result: float(result["seconds"]), 1, more_is_better=False),
+    Metric("server memory per idle session, of 10 000, KiB", "sessions-10000", memory_each, 1, more_is_better=False),
+    *(
+        Metric(f"{title}, CPU s per GB, both ends", scenario, cpu_per_gigabyte, 2, False, lambda result: f"{megabytes(result):.0f} MB/s")
+        for title, scenario in (
+            ("512 streams of 1 MiB", "streams-1MiB"),
+            ("8 streams of 64 MiB", "streams-64MiB"),
+            ("1 GiB through one stream", "stream-1GiB"),
+            ("4 GiB through one stream", "stream-4GiB"),
+        )
+    ),
+    Metric("uploads beside a slow reader, against alone", "slow-reader", ratio, 2, True, alone_and_beside("MB/s", 1e-6)),
+    Metric("uploads beside a flood of datagrams, against alone", "flood-beside", ratio, 2, True, alone_and_beside("MB/s", 1e-6)),
+    Metric("that flood, 1 KiB, received per second", "flood-beside", rate, also=losses),
+)
+
+
 @dataclass(frozen=True)
 class Cell:
     """What stands in the table: figures over all rounds that succeeded, or why none did; neither, if it was not run."""
@@ -130,11 +158,11 @@ class Notes:
         return [f"{number}. {title}, {scenarios}: {why}" for number, (title, scenarios, why) in enumerate(told, 1)]
 
 
-def markdown(results: Results, titles: Mapping[str, str], *, spread: bool) -> str:
+def markdown(metrics: Sequence[Metric], results: Results, titles: Mapping[str, str], *, spread: bool) -> str:
     """The table, medians; with *spread*, minimum and maximum too. The best of each row is bold, and notes say what failed."""
     lines = ["| | " + " | ".join(titles[name] for name in results) + " |", "|---" + "|---:" * len(results) + "|"]
     notes = Notes()
-    for metric in METRICS:
+    for metric in metrics:
         cells = [cell(metric, scenarios.get(metric.scenario, ())) for scenarios in results.values()]
         medians = [each.summary.median for each in cells if each.summary]
         if not medians:

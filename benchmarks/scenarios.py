@@ -1,4 +1,4 @@
-"""What is measured: the client's scenarios, and the server's side of them, over whatever library an adapter brings.
+"""What is measured, of every library: the client's side. `benchmarks.serving` is the server's.
 
 A scenario connects, warms up, and measures for about as long as it is told. It checks every count: bytes that do not arrive are a
 failure, datagrams that do not are reported as lost.
@@ -7,13 +7,14 @@ failure, datagrams that do not are reported as lost.
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import partial
 from itertools import repeat
 from time import perf_counter
 from typing import Any
 
-from benchmarks.library import Connect, Session, Stream
+from benchmarks.library import Connect, Session
+from benchmarks.serving import PIECE, QUIET, READ, drain, fill
 from benchmarks.statistics import quantile
 from benchmarks.usage import between, usage
 
@@ -21,106 +22,8 @@ Result = dict[str, Any]
 Phase = Callable[[str], Awaitable[None]]
 
 KIB, MIB = 1 << 10, 1 << 20
-READ = 256 * KIB
-PIECE = 64 * KIB
 SMALL = bytes(range(64))
 WARM_UP = 0.4  # of the time that is measured
-QUIET = 0.2  # seconds without a datagram, after which none is expected any more
-
-# ---- the server ----
-
-
-Over = tuple[type[Exception], ...]
-
-
-async def serve(over: Over, path: str, session: Session) -> None:
-    """What a session's path asks for, until the peer closes it, which raises one of *over*."""
-    with suppress(*over):
-        if path == "/datagrams":
-            while True:
-                await session.send_datagram(await session.receive_datagram())
-        elif path == "/count":
-            await count(over, session)
-        else:
-            await serve_streams(over, STREAMS[path], session)
-
-
-async def serve_streams(over: Over, serve_stream: Callable[[Stream], Awaitable[None]], session: Session) -> None:
-    async def until_over(stream: Stream) -> None:
-        with suppress(*over):
-            await serve_stream(stream)
-
-    async with asyncio.TaskGroup() as streams:
-        with suppress(*over):
-            while True:
-                streams.create_task(until_over(await session.accept_bi()))
-
-
-async def sink(stream: Stream) -> None:
-    await stream.write_all(str(await drain(stream)).encode())
-
-
-async def source(stream: Stream) -> None:
-    await fill(stream, int(await stream.read_all()), PIECE)
-
-
-async def echo(stream: Stream) -> None:
-    while data := await stream.read(READ):
-        await stream.write(data)
-    await stream.finish()
-
-
-async def answer(stream: Stream) -> None:
-    await stream.write_all(await stream.read_all())
-
-
-STREAMS: dict[str, Callable[[Stream], Awaitable[None]]] = {"/sink": sink, "/source": source, "/echo": echo, "/rpc": answer}
-
-
-async def count(over: Over, session: Session) -> None:
-    """Count datagrams, and say on each stream how many have come, once no more do."""
-    received, first, last = 0, 0.0, 0.0
-
-    async def tell(stream: Stream) -> None:
-        await stream.read_all()
-        while perf_counter() - last < QUIET:
-            await asyncio.sleep(QUIET)
-        told = {"received": received, "seconds": last - first, "dropped": session.dropped()}
-        await stream.write_all(json.dumps(told).encode())
-
-    telling = asyncio.create_task(serve_streams(over, tell, session))
-    try:
-        while True:
-            await session.receive_datagram()
-            last = perf_counter()
-            first = first or last
-            received += 1
-    finally:
-        telling.cancel()
-
-
-# ---- both ----
-
-
-async def fill(stream: Stream, size: int, piece: int) -> None:
-    whole = bytes(piece)
-    for _ in range(size // piece):
-        await stream.write(whole)
-    if rest := size % piece:
-        await stream.write(bytes(rest))
-    await stream.finish()
-
-
-async def drain(stream: Stream) -> int:
-    if stream.drain:
-        return await stream.drain()
-    size = 0
-    while data := await stream.read(READ):
-        size += len(data)
-    return size
-
-
-# ---- the client ----
 
 
 class Bench:
@@ -148,9 +51,9 @@ class Bench:
 
     async def latency(self, operation: Callable[[], Awaitable[None]]) -> Result:
         """One *operation* after the other."""
-        await self._repeat(operation, self.seconds * WARM_UP)
+        await self.repeat(operation, self.seconds * WARM_UP)
         async with self.measure():
-            times = await self._repeat(operation, self.seconds)
+            times = await self.repeat(operation, self.seconds)
         times.sort()
         return self.measured | {"count": len(times), "p50": quantile(times, 0.5), "p99": quantile(times, 0.99)}
 
@@ -159,7 +62,7 @@ class Bench:
 
         async def many(seconds: float) -> int:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._repeat(operation, seconds)) for _ in range(in_flight)]
+                tasks = [group.create_task(self.repeat(operation, seconds)) for _ in range(in_flight)]
             return sum(len(task.result()) for task in tasks)
 
         await many(self.seconds * WARM_UP)
@@ -167,7 +70,8 @@ class Bench:
             done = await many(self.seconds)
         return self.measured | {"count": done}
 
-    async def _repeat(self, operation: Callable[[], Awaitable[None]], seconds: float) -> list[float]:
+    async def repeat(self, operation: Callable[[], Awaitable[None]], seconds: float) -> list[float]:
+        """One after the other for so long; what each took."""
         times = []
         now = perf_counter()
         deadline = now + seconds
@@ -308,17 +212,24 @@ async def connect(bench: Bench) -> Result:
     return await bench.latency(once)
 
 
-async def sessions(bench: Bench, *, count: int, at_a_time: int = 64) -> Result:
-    """Open many, each on a connection of its own, and hold them."""
+async def open_many(bench: Bench, count: int, at_a_time: int = 64) -> list[Session]:
+    """Sessions, each on a connection of its own."""
     opened: list[Session] = []
     left = iter(range(count))
 
     async def open_some() -> None:
         opened.extend([await bench.connect("/echo") for _ in left])
 
-    async with bench.measure(), asyncio.TaskGroup() as group:
+    async with asyncio.TaskGroup() as group:
         for _ in range(at_a_time):
             group.create_task(open_some())
+    return opened
+
+
+async def sessions(bench: Bench, *, count: int) -> Result:
+    """Open many, and hold them."""
+    async with bench.measure():
+        opened = await open_many(bench, count)
     for session in opened:
         await session.close()
     return bench.measured | {"count": len(opened)}
@@ -341,7 +252,3 @@ SCENARIOS: dict[str, Scenario] = {
     "connect": connect,
     "sessions": partial(sessions, count=2000),
 }
-
-
-async def run(name: str, connect: Connect, seconds: float, phase: Phase) -> Result:
-    return await SCENARIOS[name](Bench(connect, seconds, phase))

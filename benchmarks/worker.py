@@ -21,8 +21,10 @@ from functools import partial
 from pathlib import Path
 from typing import cast
 
-from benchmarks import scenarios
+from benchmarks import serving
+from benchmarks.extremes import EXTREMES
 from benchmarks.library import Library
+from benchmarks.scenarios import SCENARIOS, Bench
 from benchmarks.usage import usage
 
 
@@ -38,7 +40,7 @@ def answer_usage() -> None:
 
 
 async def serve(library: Library, certificate: Path, key: Path) -> None:
-    async with library.serve(certificate, key, partial(scenarios.serve, library.OVER)) as port:
+    async with library.serve(certificate, key, partial(serving.serve, library.OVER)) as port:
         say(port=port)
         threading.Thread(target=answer_usage, daemon=True).start()
         await asyncio.Event().wait()
@@ -53,7 +55,7 @@ async def client(library: Library, port: int) -> None:
         while line := await asyncio.to_thread(sys.stdin.readline):
             asked = json.loads(line)
             try:
-                say(result=await scenarios.run(asked["scenario"], connect, asked["seconds"], phase))
+                say(result=await (SCENARIOS | EXTREMES)[asked["scenario"]](Bench(connect, asked["seconds"], phase)))
             except Exception as error:  # the run goes on: the table says what failed, and why
                 said = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
                 say(failed=f"{type(said).__name__}: {said}")
