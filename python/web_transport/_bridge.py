@@ -149,9 +149,9 @@ class Home:
 
 
 class Turn:
-    """A fair lock on one direction of a stream: who comes first is served first, a whole call each.
+    """What one direction of a stream is: a fair lock. Who comes first is served first, a whole call each.
 
-    To hold it, ``bridge = turn.take() or await turn.wait()``, and ``turn.give()`` in the end.
+    To hold it, ``bridge = self._take_turn() or await self._await_turn()``, and ``self._give_turn()`` in the end.
     """
 
     __slots__ = ("_bridge", "_home", "_queue", "_taken")
@@ -162,7 +162,7 @@ class Turn:
         self._queue: deque[asyncio.Future[None]] | None = None
         self._taken = False
 
-    def take(self) -> Bridge | None:
+    def _take_turn(self) -> Bridge | None:
         """Take the turn if it is free; what is returned is `Home.enter`'s."""
         bridge = self._home.enter()
         if bridge is not self._bridge:  # whoever held the turn or waited for it went with the loop before
@@ -172,7 +172,7 @@ class Turn:
         self._taken = True
         return bridge
 
-    async def wait(self) -> Bridge:
+    async def _await_turn(self) -> Bridge:
         """Wait for the turn where it is taken."""
         bridge = self._home.enter()
         if self._queue is None:
@@ -183,13 +183,13 @@ class Turn:
             await future
         except BaseException:
             if future.done() and not future.cancelled():  # cancelled just when the turn had come: hand it on
-                self.give()
+                self._give_turn()
             elif self._queue and future in self._queue:
                 self._queue.remove(future)
             raise
         return bridge
 
-    def give(self) -> None:
+    def _give_turn(self) -> None:
         """Hand the turn on."""
         while self._queue:
             future = self._queue.popleft()

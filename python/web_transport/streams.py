@@ -31,18 +31,19 @@ class SendGroup:
         self.number = number
 
 
-class SendStream:
+class SendStream(Turn):
     """The sending half of a stream: a clean ``async with`` exit finishes it (FIN), an error resets it.
 
     Any number of tasks may use it: writes are served in turn, a whole call each. An unfinished stream
     that is dropped is reset with code 0, since a truncated message must not look complete.
     """
 
+    __slots__ = ("__weakref__", "_group", "_native", "_session", "_token")
+
     def __init__(self, native: _native.SendStream, session: _native.Session, home: Home) -> None:
+        super().__init__(home)
         self._native = native
         self._session = session  # which would close if it were dropped
-        self._home = home
-        self._turn = Turn(home)
         self._token = tokens()
         self._group: SendGroup | None = None
 
@@ -60,7 +61,7 @@ class SendStream:
             StreamClosedLocally: The stream was finished or reset.
             SessionError: The session is over; the class says why.
         """
-        bridge = self._turn.take() or await self._turn.wait()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             left = self._native.write(data, self._token)
             if left == 0:
@@ -74,7 +75,7 @@ class SendStream:
                         missing = left
                     left = self._native.write(view[-missing:], self._token)
         finally:
-            self._turn.give()
+            self._give_turn()
 
     async def write_some(self, data: "Buffer") -> int:
         """Queue as much of *data* as there is room for, waiting only while there is none.
@@ -90,14 +91,14 @@ class SendStream:
             StreamClosedLocally: The stream was finished or reset.
             SessionError: The session is over; the class says why.
         """
-        bridge = self._turn.take() or await self._turn.wait()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             with memoryview(data) as view:
                 while (left := self._native.write(view, self._token)) is None:
                     await bridge.woken(self._token)
                 return view.nbytes - left
         finally:
-            self._turn.give()
+            self._give_turn()
 
     async def finish(self) -> None:
         """Say that nothing follows (FIN), behind what was written; waits only for the writes of other tasks.
@@ -107,12 +108,12 @@ class SendStream:
         Raises:
             StreamClosedLocally: The stream was finished or reset already.
         """
-        if not self._turn.take():
-            await self._turn.wait()
+        if self._take_turn() is None:
+            await self._await_turn()
         try:
             self._native.finish()
         finally:
-            self._turn.give()
+            self._give_turn()
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream (RESET_STREAM): what has not arrived may never do so, and pending calls raise.
@@ -193,25 +194,28 @@ class SendStream:
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
-        with suppress(StreamClosedLocally):  # finished or reset in the block
+        try:
             if exc_type is None:
                 await self.finish()
             else:
                 self._native.reset(0)
+        except StreamClosedLocally:  # finished or reset in the block
+            pass
 
 
-class RecvStream:
+class RecvStream(Turn):
     """The receiving half of a stream: leaving ``async with`` before its end stops it (STOP_SENDING).
 
     Any number of tasks may use it: reads are served in turn, a whole call each. A cancelled read takes
     no byte. A stream that is dropped before its end is stopped with code 0.
     """
 
+    __slots__ = ("__weakref__", "_buffer", "_ended", "_native", "_session", "_token")
+
     def __init__(self, native: _native.RecvStream, session: _native.Session, home: Home) -> None:
+        super().__init__(home)
         self._native = native
         self._session = session  # which would close if it were dropped
-        self._home = home
-        self._turn = Turn(home)
         self._token = tokens()
         self._buffer = bytearray()  # what a read that came to nothing had read: it belongs to the next
         self._ended = False  # EOF was seen
@@ -231,7 +235,7 @@ class RecvStream:
             StreamClosedLocally: The stream was stopped.
             SessionError: The session is over; the class says why.
         """
-        bridge = self._turn.take() or await self._turn.wait()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             if n < 0:
                 data = await self._gather(bridge, _MOST if limit is None else limit + 1)
@@ -248,7 +252,7 @@ class RecvStream:
                 await bridge.woken(self._token)
             return head + chunk if head else chunk
         finally:
-            self._turn.give()
+            self._give_turn()
 
     async def readexactly(self, n: int) -> bytes:
         """Read *n* bytes, neither more nor fewer, waiting until they are there.
@@ -262,11 +266,11 @@ class RecvStream:
         """
         if n < 0:
             raise ValueError(f"readexactly needs a size that is not negative: {n}")
-        bridge = self._turn.take() or await self._turn.wait()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             data = await self._gather(bridge, n)
         finally:
-            self._turn.give()
+            self._give_turn()
         if len(data) < n:
             raise StreamIncompleteReadError(n, data)
         return data
@@ -289,7 +293,7 @@ class RecvStream:
         with memoryview(buffer).cast("B") as view:
             if view.readonly:
                 raise TypeError("readinto needs a writable buffer")
-            bridge = self._turn.take() or await self._turn.wait()
+            bridge = self._take_turn() or await self._await_turn()
             try:
                 head = self._unread(len(view))
                 view[: len(head)] = head
@@ -303,7 +307,7 @@ class RecvStream:
                     self._ended = True
                 return len(head) + taken
             finally:
-                self._turn.give()
+                self._give_turn()
 
     async def readuntil(self, separator: bytes = b"\n", *, limit: int = 65536) -> bytes:
         """Read up to the first *separator*, and return it too. If it comes to nothing, no byte is lost but at the FIN.
@@ -321,7 +325,7 @@ class RecvStream:
         """
         if not separator:
             raise ValueError("readuntil needs a separator of at least one byte")
-        bridge = self._turn.take() or await self._turn.wait()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             searched = 0  # before this no separator begins
             while (found := self._buffer.find(separator, searched)) < 0:
@@ -338,7 +342,7 @@ class RecvStream:
                 raise StreamTooLongError(limit)
             return self._unread(end)
         finally:
-            self._turn.give()
+            self._give_turn()
 
     async def readline(self, *, limit: int = 65536) -> bytes:
         """Read up to the next newline, and return it too; at the peer's FIN what is left, at last ``b""``.
