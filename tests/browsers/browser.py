@@ -103,7 +103,7 @@ class _Chromium:
 
     @asynccontextmanager
     async def page(self, url: str) -> AsyncIterator[Page]:
-        async with await self._browser.new_context() as context:
+        async with await self._browser.new_context(viewport={"width": 800, "height": 500}) as context:
             page = await context.new_page()
             await page.goto(url)
             yield _ChromiumPage(page)

@@ -1,0 +1,32 @@
+"""What the README says of others is what was found out about them."""
+
+import re
+
+from tests.docs.blocks import ROOT
+
+
+def column(page: str, role: str, peer: str) -> list[str]:
+    """What docs/interop.md says of each feature of a peer in a role."""
+    section = page.split(f"## The peer as a {role}\n")[1].split("\n## ", maxsplit=1)[0]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in section.splitlines() if line.startswith("|")]
+    index = rows[0].index(peer)
+    return [row[index] for row in rows[2:]]
+
+
+def counted(cells: list[str]) -> str:
+    """How many features work of those that the peer has."""
+    there = [cell for cell in cells if not cell.startswith("-")]
+    return f"{sum(cell.startswith('yes') for cell in there)} of {len(there)}"
+
+
+def test_the_table_of_peers_is_that_of_the_matrix() -> None:
+    """A row for each peer, with its version, and the features that work in each role."""
+    page = (ROOT / "docs/interop.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    peers = re.findall(r"^\| ([^|]+?) \| ([^|]+?) \| (?:PyPI|crates.io|Go) \|", page, re.MULTILINE)
+    assert peers
+    for peer, version in peers:
+        server, client = (counted(column(page, role, peer)) for role in ("server", "client"))
+        row = re.search(rf"^\| {re.escape(peer)} {re.escape(version)} \| (.*?) \| (.*?) \|$", readme, re.MULTILINE)
+        assert row, f"| {peer} {version} | {server} | {client} |"
+        assert [row[1], re.sub(r" ?\[\^no\]", "", row[2])] == [server, client]
