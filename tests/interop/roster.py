@@ -1,7 +1,7 @@
 """Who the peers are, how each is built and started, and what is known to differ.
 
-A peer is a program under ``peers/`` around somebody else's library. ``peers/common.py`` describes what it does; those from PyPI run
-in every test run, those that want Go or a cargo build only in `make interop`.
+A peer is a program under ``peers/`` around somebody else's library, which ``peers/common.py`` describes, or a browser. The quick ones
+from PyPI run in every test run, the others only in `make interop`: they want Go or a cargo build, or take their time.
 """
 
 import os
@@ -11,6 +11,7 @@ import subprocess
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -28,7 +29,7 @@ class Peer:
 
     name: str
     library: str
-    source: Literal["PyPI", "crates.io", "Go"]
+    source: Literal["PyPI", "crates.io", "Go", "Debian"]
     version: str
     dialect: str
     prepare: Callable[["Peer"], tuple[str | Path, ...]]  # builds what is missing and gives the start of the command line
@@ -93,13 +94,29 @@ def _required(module: str) -> str:
 ROSTER = (
     Peer("web_transport_quinn", "web-transport-quinn", "PyPI", "0.1.0", "draft-07", _from_pypi),
     Peer("pywebtransport", "pywebtransport", "PyPI", "0.21.1", "draft-16", _from_pypi),
+    Peer("pywebtransport_0_20", "pywebtransport", "PyPI", "0.20.1", "draft-16", _from_pypi),
     Peer("aioquic", "aioquic", "PyPI", "1.7.2", "draft-02", _from_pypi),
     Peer("web_transport_quinn_rs", "web-transport-quinn", "crates.io", _locked("web-transport-quinn"), "draft-07", _from_crates_io),
     Peer("wtransport", "wtransport", "crates.io", _locked("wtransport"), "draft-07", _from_crates_io),
     Peer("webtransport_go", "webtransport-go", "Go", _required("github.com/quic-go/webtransport-go"), "draft-16", _from_go),
 )
 
-PARAMETERS = [pytest.param(peer, id=peer.name, marks=[] if peer.source == "PyPI" else [pytest.mark.interop]) for peer in ROSTER]
+_QUICK = ("web_transport_quinn", "pywebtransport", "aioquic")
+PARAMETERS = [pytest.param(peer, id=peer.name, marks=[] if peer.name in _QUICK else [pytest.mark.interop]) for peer in ROSTER]
+
+
+BROWSERS = ("chromium", "firefox")
+
+
+@cache
+def browser(name: str) -> Peer:
+    """A browser as a peer, which is a client only; `tests.browsers` drives it."""
+    version = subprocess.run([_PROGRAMS[name], "--version"], check=False, capture_output=True, text=True).stdout
+    found = re.search(r"[\d.]+\w*", version)
+    return Peer(name, name.capitalize(), "Debian", found[0] if found else "", "draft-02", lambda _: ())
+
+
+_PROGRAMS = {"chromium": "chromium", "firefox": "firefox-esr"}
 
 
 @dataclass(frozen=True)
@@ -128,6 +145,12 @@ _NO_STATUS = "its error does not tell the status, with its own server neither"
 _NO_SUBPROTOCOLS = NotOffered("it has no API for subprotocols")
 _ONE_SESSION = NotOffered("a connection carries one session")
 
+_OWN_FRAMES = "it closes the connection with H3_FRAME_ERROR on the way, between its own client and server too"
+_NO_STOPS = NotOffered(
+    "an application of it does not hear of a stop: writes go on, and its own client's stop reads as a reset without a code"
+)
+_NO_STATUS_IN_PAGES = "no browser tells a page the status (W3C WebTransport), by intent"
+
 KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("web_transport_quinn", "server", "reject"): Instead(None, _NO_RESPONSE),
     ("web_transport_quinn", "server", "subprotocol"): _NO_SUBPROTOCOLS,
@@ -135,6 +158,11 @@ KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("web_transport_quinn", "server", "pool"): _ONE_SESSION,
     ("web_transport_quinn", "client", "pool"): _ONE_SESSION,
     ("pywebtransport", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
+    ("pywebtransport_0_20", "server", "transfer"): Instead(None, _OWN_FRAMES),
+    ("pywebtransport_0_20", "client", "transfer"): Instead("SessionEnded: ", _OWN_FRAMES),
+    ("pywebtransport_0_20", "server", "stop"): _NO_STOPS,
+    ("pywebtransport_0_20", "client", "stop_by_server"): _NO_STOPS,
+    ("pywebtransport_0_20", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
     ("aioquic", "server", "subprotocol"): _NO_SUBPROTOCOLS,
     ("aioquic", "client", "subprotocol"): _NO_SUBPROTOCOLS,
     ("aioquic", "server", "pool"): _ONE_SESSION,
@@ -157,6 +185,12 @@ KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("wtransport", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
     ("wtransport", "client", "subprotocol"): _NO_SUBPROTOCOLS,
     ("wtransport", "client", "pool"): _ONE_SESSION,
+    ("chromium", "client", "reject"): Instead(["rejected", None], _NO_STATUS_IN_PAGES),
+    ("chromium", "client", "pool"): _ONE_SESSION,
+    ("firefox", "client", "stop"): NotOffered("it tells nobody that a page has cancelled a stream before the session ends"),
+    ("firefox", "client", "reject"): Instead(["rejected", None], _NO_STATUS_IN_PAGES),
+    ("firefox", "client", "subprotocol"): NotOffered("its pages cannot offer subprotocols before Firefox 155"),
+    ("firefox", "client", "pool"): _ONE_SESSION,
     ("webtransport_go", "client", "connect"): Instead(
         "server didn't enable QUIC stream reset partial delivery",
         "it connects to no server without RESET_STREAM_AT (WT §3.1), which we lack",
