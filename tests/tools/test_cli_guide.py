@@ -96,7 +96,7 @@ async def terminal(directory: Path) -> AsyncIterator[Terminal]:
 @pytest.mark.deadline(90)
 async def test_the_session_of_the_guide_is_as_it_shows(tmp_path: Path) -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    ports = {"4433": free_port(), "8443": free_port()}
+    ports = {"4433": free_port(), "8443": free_port(), "9443": free_port()}
     for documented, port in ports.items():
         text = text.replace(documented, port)
     text = text.replace("webtransport interop\n", f"webtransport interop --port {ports['4433']}\n")

@@ -14,13 +14,26 @@ __all__ = ["add"]
 
 def add(commands: Commands) -> None:
     """Add the command."""
-    description = "Run an echo server.\n\nOn every path, what comes goes back: streams of both kinds, and datagrams."
+    description = (
+        "Run an echo server.\n\n"
+        "On every path, what comes goes back: streams of both kinds, and datagrams. Unless it is given a certificate it makes\n"
+        "one, and serves a page on this machine that knows its hash, to try the server with."
+    )
     add_listener(add_command(commands, "echo", _run, description))
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.certfile is None and arguments.keyfile is None:
+        _app(ServerConfig()).run(arguments.host, arguments.port, dev=True)
+        return 0
     with certificate(arguments) as (certfile, keyfile):
-        app = ServerApp(ServerConfig(certfile=certfile, keyfile=keyfile, allowed_origins=["*"]))
-        app.pattern_route("/.*")(echo)
-        serve(app, arguments.host, arguments.port)
+        config = ServerConfig(certfile=certfile, keyfile=keyfile, allowed_origins=["*"])
+        serve(_app(config), arguments.host, arguments.port)
     return 0
+
+
+def _app(config: ServerConfig) -> ServerApp:
+    app = ServerApp(config)
+    app.route("/")(echo)
+    app.router.set_default_handler(echo)
+    return app

@@ -28,7 +28,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("app", metavar="MODULE:APP", help="where the application is")
     add_listener(parser)
     parser.set_defaults(host=None, port=None)
-    parser.add_argument("--dev", action="store_true", help="make a certificate if there is none")
+    parser.add_argument("--dev", action="store_true", help="make a certificate, and serve a page to try it with")
     parser.add_argument("--reload", action="store_true", help="start anew when a Python file in this directory changes")
     parser.add_argument("--log-level", choices=_LEVELS, default="info", help="what is logged to standard error (default: info)")
 
@@ -72,10 +72,14 @@ def _run(arguments: argparse.Namespace) -> int:
     config = app.server.config
     host = config.bind_host if arguments.host is None else arguments.host
     port = config.bind_port if arguments.port is None else arguments.port
-    if arguments.certfile is None and arguments.keyfile is None and not (arguments.dev and config.certfile is None):
+    if arguments.dev:
+        if arguments.certfile is not None or arguments.keyfile is not None:
+            raise CommandError("--dev makes a certificate: --certfile and --keyfile are for servers without it")
+        app.run(host, port, dev=True)
+    elif arguments.certfile is None and arguments.keyfile is None:
         serve(app, host, port)
-        return 0
-    with certificate(arguments) as (certfile, keyfile):
-        app.server.use_certificate(certfile, keyfile)
-        serve(app, host, port)
+    else:
+        with certificate(arguments) as (certfile, keyfile):
+            app.server.use_certificate(certfile, keyfile)
+            serve(app, host, port)
     return 0
