@@ -15,7 +15,7 @@ async def main() -> None:
     parser.add_argument("prompt")
     parser.add_argument("--words", type=int, default=50)
     options = parser.parse_args()
-    async with Client(server_certificate_hashes=[options.hash]) as client, await client.connect(options.url) as session:
+    async with Client(server_certificate_hashes=[options.hash]) as client, await client.connect(f"{options.url}/generate") as session:
         send, recv = await session.open_bi()
         await send.write(options.prompt.encode() + b"\n")
         print(options.prompt, end="", flush=True)

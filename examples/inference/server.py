@@ -6,18 +6,11 @@ stream, or stops ours: either ends the work at once.
 
 import argparse
 import asyncio
-import contextlib
 import itertools
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from threading import Thread
-from urllib.parse import urlencode
 
 from model import Model
-from pywebtransport import ConnectionError, ServerApp, ServerConfig, SessionError, StreamError, WebTransportSession, WebTransportStream
-from pywebtransport.utils import certificate_hash, generate_self_signed_cert
+from pywebtransport import ConnectionError, ServerApp, SessionError, StreamError, WebTransportSession, WebTransportStream
 
 PACE = 0.03  # seconds that a word takes, as on a larger machine a larger model would
 LONGEST = 2000  # words
@@ -51,28 +44,7 @@ async def answer(stream: WebTransportStream) -> None:
         print(f"stopped after {made} words: {errors.exceptions[0]}", flush=True)
 
 
-async def main() -> None:
-    """Serve until interrupted."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Make text over streams.")
     parser.add_argument("--port", type=int, default=4433, help="the UDP port, 0 for a free one (default: %(default)s)")
-    port = parser.parse_args().port
-    with TemporaryDirectory() as directory:
-        certfile, keyfile = generate_self_signed_cert("localhost", directory)
-        async with app.copy(ServerConfig(certfile=certfile, keyfile=keyfile, bind_host="127.0.0.1", bind_port=port)) as serving:
-            await serving.server.listen()
-            url = f"https://127.0.0.1:{serving.server.local_addresses[0][1]}/generate"
-            print(announcement(url, certificate_hash(certfile).hex()), flush=True)
-            await serving.serve()
-
-
-def announcement(url: str, pin: str) -> str:
-    """Serve the page over HTTP, on localhost, where pages may use WebTransport; and say where everything is."""
-    pages = partial(SimpleHTTPRequestHandler, directory=str(Path(__file__).parent))
-    http = ThreadingHTTPServer(("127.0.0.1", 0), pages)
-    Thread(target=http.serve_forever, daemon=True).start()
-    return f"url: {url}\nhash: {pin}\npage: http://127.0.0.1:{http.server_port}/?{urlencode({'url': url, 'hash': pin})}"
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    app.run(port=parser.parse_args().port, dev=Path(__file__).with_name("index.html"))

@@ -17,7 +17,7 @@ async def main() -> None:
     options = parser.parse_args()
     newest, seen, first = -1, 0, None
     async with WebTransportClient(ClientConfig(server_certificate_hashes=[options.hash])) as client:
-        async with await client.connect(options.url) as session:
+        async with await client.connect(f"{options.url}/telemetry") as session:
             while seen < options.count:
                 sample = json.loads(await session.datagrams.receive())
                 if sample["number"] > newest:  # else it was overtaken

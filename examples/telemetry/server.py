@@ -9,16 +9,10 @@ import contextlib
 import json
 import time
 from collections.abc import AsyncIterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from itertools import count
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from threading import Thread
-from urllib.parse import urlencode
 
-from pywebtransport import ConnectionError, ServerApp, ServerConfig, SessionError, WebTransportSession
-from pywebtransport.utils import certificate_hash, generate_self_signed_cert
+from pywebtransport import ConnectionError, ServerApp, SessionError, WebTransportSession
 
 INTERVAL = 0.05  # seconds between two samples
 
@@ -44,28 +38,7 @@ async def tell(session: WebTransportSession) -> None:
             await session.send_datagram(json.dumps(sample).encode())
 
 
-async def main() -> None:
-    """Serve until interrupted."""
+if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Tell how a server is, in datagrams.")
     parser.add_argument("--port", type=int, default=4433, help="the UDP port, 0 for a free one (default: %(default)s)")
-    port = parser.parse_args().port
-    with TemporaryDirectory() as directory:
-        certfile, keyfile = generate_self_signed_cert("localhost", directory)
-        async with app.copy(ServerConfig(certfile=certfile, keyfile=keyfile, bind_host="127.0.0.1", bind_port=port)) as serving:
-            await serving.server.listen()
-            url = f"https://127.0.0.1:{serving.server.local_addresses[0][1]}/telemetry"
-            print(announcement(url, certificate_hash(certfile).hex()), flush=True)
-            await serving.serve()
-
-
-def announcement(url: str, pin: str) -> str:
-    """Serve the page over HTTP, on localhost, where pages may use WebTransport; and say where everything is."""
-    pages = partial(SimpleHTTPRequestHandler, directory=str(Path(__file__).parent))
-    http = ThreadingHTTPServer(("127.0.0.1", 0), pages)
-    Thread(target=http.serve_forever, daemon=True).start()
-    return f"url: {url}\nhash: {pin}\npage: http://127.0.0.1:{http.server_port}/?{urlencode({'url': url, 'hash': pin})}"
-
-
-if __name__ == "__main__":
-    with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main())
+    app.run(port=parser.parse_args().port, dev=Path(__file__).with_name("index.html"))

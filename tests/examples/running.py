@@ -12,6 +12,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+ANNOUNCED = {"url": r"^(?:url:|serving) (\S+)", "hash": r"hash:? ([0-9a-f]{64})", "page": r"^(?:page:|open) (\S+)"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -54,10 +55,15 @@ async def running(name: str, *arguments: str) -> AsyncIterator[Example]:
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment)
     try:
         example = Example(name, "", "", None, process)
-        example.url = (await example.line(r"^url: (\S+)"))[1]
-        example.hash = (await example.line(r"hash: (\S+)"))[1]
-        if (EXAMPLES / name / "index.html").exists():
-            example.page = (await example.line(r"^page: (\S+)"))[1]
+        wanted = dict(ANNOUNCED)
+        if not (EXAMPLES / name / "index.html").exists():
+            del wanted["page"]
+        while wanted:
+            line = (await example.line(r".+"))[0]
+            for what, pattern in list(wanted.items()):
+                if match := re.search(pattern, line):
+                    setattr(example, what, match[1])
+                    del wanted[what]
         yield example
         process.send_signal(signal.SIGINT)
         output, _ = await process.communicate()
