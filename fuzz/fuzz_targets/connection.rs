@@ -70,7 +70,7 @@ impl Ours {
                 2 => endpoint.drain_session(now, session),
                 3 => endpoint.close_session(now, session, u32::from(input.byte()), "bye"),
                 4 => self.streams.extend(endpoint.open_stream(now, session, dir(input.byte()))),
-                5 => drop(endpoint.send_datagram(now, session, input.bytes())),
+                5 => drop(endpoint.send_datagram(session, input.bytes())),
                 _ => {}
             }
         }

@@ -33,7 +33,7 @@ fn events(endpoint: &mut Endpoint, now: std::time::Instant) {
                     endpoint.write(now, stream, vec![7; 3000].into());
                     endpoint.finish(now, stream);
                 }
-                let _ = endpoint.send_datagram(now, session, b"datagram");
+                let _ = endpoint.send_datagram(session, b"datagram");
             }
             Event::StreamOpened { stream, .. } | Event::StreamReadable { stream } => drop(endpoint.read(now, stream, 5000)),
             _ => {}

@@ -25,6 +25,10 @@ const LOOPBACK_PAYLOAD: u16 = if cfg!(any(target_os = "linux", windows)) { LONGE
 /// that a system gives a socket has room for it
 const LOOPBACK_WINDOW: u64 = 4 * LONGEST_PAYLOAD as u64;
 
+/// Streams of each direction that a peer may open before it has opened any: quinn allocates for every stream that is permitted,
+/// and most sessions wait. With those that come on top its tables are just full.
+const FEW_STREAMS: u32 = 20;
+
 /// What kind of path leads to a peer
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Path {
@@ -150,7 +154,6 @@ impl Default for Config {
             stream_receive_window: 8 << 20,
             receive_window: 16 << 20,
             send_window: 8 << 20,
-            // quinn-proto allocates for every permitted stream
             max_concurrent_streams: 128,
             flow_control: true,
             // More than a stream's and less than the connection's: one stream that nobody reads does not stop its session, nor
@@ -200,6 +203,12 @@ impl Config {
         Ok(())
     }
 
+    /// Streams of each direction to permit, of those that the application permits at most so many: CONNECT streams and HTTP/3's own
+    /// come on top
+    pub(crate) fn permitted_streams(&self, at_most: u32) -> VarInt {
+        VarInt::from_u32(self.max_concurrent_streams.min(at_most).saturating_add(8))
+    }
+
     /// Whether a client must prove its address while so many handshakes are under way
     pub(crate) fn wants_retry(&self, handshakes: usize) -> bool {
         match self.retry {
@@ -212,8 +221,7 @@ impl Config {
     /// The same in quinn's terms, for a kind of path
     pub(crate) fn transport(&self, path: Path) -> TransportConfig {
         let mut transport = TransportConfig::default();
-        // CONNECT streams and HTTP/3's own streams come on top of the application's
-        let streams = VarInt::from_u32(self.max_concurrent_streams.saturating_add(8));
+        let streams = self.permitted_streams(FEW_STREAMS);
         transport
             .max_idle_timeout(self.max_idle_timeout.and_then(|t| IdleTimeout::try_from(t).ok()))
             .keep_alive_interval(self.keep_alive_interval)

@@ -506,12 +506,14 @@ impl Endpoint {
     ///
     /// # Errors
     /// It is too large, the peer takes none, QUIC has enough for now, or the session is over.
-    pub fn send_datagram(&mut self, now: Instant, session: SessionId, payload: &[u8]) -> Result<(), DatagramError> {
-        self.with(now, session.connection, |connection| connection.send_datagram(session.stream, payload))
-            .unwrap_or(Err(DatagramError::Closed))
+    pub fn send_datagram(&mut self, session: SessionId, payload: &[u8]) -> Result<(), DatagramError> {
+        let connection = self.slot_of(session.connection).ok_or(DatagramError::Closed)?;
+        connection.send_datagram(session.stream, payload)?;
+        self.touch(session.connection.index);
+        Ok(())
     }
 
-    /// How many datagrams QUIC takes now; after 0, `DatagramsUnblocked` comes once it takes more
+    /// How many bytes of datagrams QUIC takes now, the last one past that; after 0, `DatagramsUnblocked` comes once it takes more
     pub fn datagram_room(&mut self, session: SessionId) -> usize {
         match self.slot_of(session.connection) {
             Some(connection) => connection.datagram_room(session.stream),

@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use ring::hkdf;
-use rustls::{CipherSuite, RootCertStore};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::{CipherSuite, RootCertStore};
 
 pub use rustls::KeyLog;
 

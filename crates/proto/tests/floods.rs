@@ -11,7 +11,7 @@ use sim::raw::{
     Attack, CHROMIUM, attack, capsule, closed, concat, connect_request, costs, established, frame, raw_client_with, request,
     settings, varint,
 };
-use sim::{Net, client_endpoint, seeded, server_address, server_endpoint, target};
+use sim::{Net, Pair, client_endpoint, seeded, server_address, server_endpoint, target};
 use webtransport_proto::{Config, ConnectId, Event, Read, Response, Retry, SessionError};
 
 /// Counts what its thread holds, both sides of a simulation
@@ -59,6 +59,18 @@ fn growth(sim: &mut Attack, warm: usize, rounds: usize, mut round: impl FnMut(&m
 fn turn(sim: &mut Attack) -> usize {
     sim.run(Duration::from_millis(21));
     std::iter::from_fn(|| sim.server.poll_event()).count()
+}
+
+#[test]
+fn an_idle_session_costs_little() {
+    // On a connection of its own, the client's side and the server's together
+    let mut pair = Pair::new(Net::default());
+    let mut connect = |n| (0..n).map(|_| pair.connect()).count() as isize;
+    connect(10);
+    let before = held();
+    let sessions = connect(100);
+    let each = (held() - before) / sessions;
+    assert!(each < 70_000, "{each} bytes each");
 }
 
 #[test]

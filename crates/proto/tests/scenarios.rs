@@ -373,8 +373,8 @@ impl Scenario {
         self.datagrams += 1;
         let mut payload = self.datagrams.to_be_bytes().to_vec();
         payload.resize(8 + self.random.below(1000) as usize, side as u8);
-        let (now, endpoint) = self.at(side);
-        if endpoint.datagram_room(session) > 0 && endpoint.send_datagram(now, session, &payload).is_ok() {
+        let (_, endpoint) = self.at(side);
+        if endpoint.datagram_room(session) > 0 && endpoint.send_datagram(session, &payload).is_ok() {
             self.model.sessions.get_mut(&number).expect("open").datagrams[side as usize].insert(payload);
         }
     }

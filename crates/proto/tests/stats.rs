@@ -47,8 +47,7 @@ fn bytes_add_up() {
         let config = Config { congestion_control: control, ..Config::default() };
         let mut pair = Pair::with(Net::default(), config.clone(), config);
         let (client, server) = pair.connect();
-        let now = pair.now();
-        pair.sim.client.send_datagram(now, client, &[1; 100]).unwrap();
+        pair.sim.client.send_datagram(client, &[1; 100]).unwrap();
         transfer(&mut pair, client, 300_000);
         let (sent, received) = (stats(&mut pair, Side::Client, client), stats(&mut pair, Side::Server, server));
         assert_eq!(sent.payload_sent, 300_100);

@@ -258,3 +258,22 @@ fn sixteen_mebibytes_arrive_although_a_fifth_is_lost() {
         assert_eq!((read == data, end), (true, Read::Finished));
     }
 }
+
+#[test]
+fn who_opens_streams_may_open_as_many_as_are_permitted() {
+    // Few are at first, since quinn keeps something for each that is; the rest a round trip later
+    let mut pair = Pair::new(Net::default());
+    let (client, server) = pair.connect();
+    for (side, session) in [(Side::Client, client), (Side::Server, server)] {
+        for dir in [Dir::Uni, Dir::Bi] {
+            let open = |pair: &mut Pair| {
+                let now = pair.now();
+                std::iter::from_fn(|| pair.endpoint(side).open_stream(now, session, dir)).count()
+            };
+            let first = open(&mut pair);
+            assert!(first >= 20, "{side:?} {dir:?}: {first}");
+            pair.sim.run(4 * Net::default().latency);
+            assert_eq!(first + open(&mut pair), 128, "{side:?} {dir:?}");
+        }
+    }
+}

@@ -17,6 +17,9 @@ const MAX_BUFFERED: usize = 1024;
 /// The longest datagram there is
 const LONGEST: usize = 64 << 10;
 
+/// What a datagram takes in a packet beside its payload, so that empty ones count too
+const FRAME: usize = 4;
+
 /// Payloads are copied together in blocks of this size: one allocation for many small datagrams, and none of them keeps
 /// a packet buffer alive
 const BLOCK: usize = 8 << 10;
@@ -181,12 +184,14 @@ impl Outgoing {
         true
     }
 
-    /// Move up to `n` to the end of `taken`. Returns whether some are left; if not, the reactor will be told of the next.
-    pub(crate) fn take(&self, n: usize, now: Instant, taken: &mut Vec<Bytes>, woken: &mut Vec<u64>) -> bool {
+    /// Move up to `room` bytes, the last datagram past that, to the end of `taken`. Returns whether some are left; if not, the reactor will be told of the next.
+    pub(crate) fn take(&self, mut room: usize, now: Instant, taken: &mut Vec<Bytes>, woken: &mut Vec<u64>) -> bool {
         let mut out = lock(&self.0);
         out.queue.expire(now);
-        for _ in 0..n {
-            let Some(datagram) = out.queue.pop() else { break };
+        while room > 0
+            && let Some(datagram) = out.queue.pop()
+        {
+            room = room.saturating_sub(datagram.len() + FRAME);
             taken.push(datagram);
         }
         if !out.queue.is_above(1) {
@@ -289,7 +294,7 @@ mod tests {
         assert_eq!(outgoing.counts().dropped, 1);
         let (mut taken, mut woken) = (Vec::new(), Vec::new());
         assert!(!outgoing.is_below_mark(7));
-        assert!(outgoing.take(MAX_BUFFERED, Instant::now(), &mut taken, &mut woken));
+        assert!(outgoing.take(MAX_BUFFERED * (8 + FRAME), Instant::now(), &mut taken, &mut woken));
         assert_eq!(&taken[0][..], 1_usize.to_be_bytes());
         assert_eq!(woken, [7]);
     }

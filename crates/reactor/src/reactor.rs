@@ -384,7 +384,7 @@ impl Reactor {
             let more = session.outgoing.take(room, self.now, &mut self.chunks, &mut self.woken);
             let (mut taken, mut dropped) = (0, 0);
             for datagram in self.chunks.drain(..) {
-                match self.proto.send_datagram(self.now, session.id, &datagram) {
+                match self.proto.send_datagram(session.id, &datagram) {
                     Ok(()) => taken += 1,
                     // The path's MTU shrank meanwhile, or the session ended
                     Err(_) => dropped += 1,

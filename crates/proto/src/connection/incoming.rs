@@ -18,6 +18,10 @@ const PUSH: u64 = 0x01;
 pub(super) const QPACK_ENCODER: u64 = 0x02;
 pub(super) const QPACK_DECODER: u64 = 0x03;
 
+/// Streams of one direction that a peer opens although it has little to send: HTTP/3's own, or a CONNECT stream and a stream in it.
+/// Who opens more gets the permission for all.
+const FIRST_STREAMS: u64 = 4;
+
 /// A peer's stream that is not a session's, or not yet
 #[derive(Debug)]
 pub(super) enum Incoming {
@@ -65,6 +69,9 @@ impl Connection {
     /// The peer opened streams
     pub(super) fn accept_streams(&mut self, now: Instant, dir: Dir) {
         while let Some(id) = self.quic.streams().accept(dir) {
+            if id.index() == FIRST_STREAMS {
+                self.quic.set_max_concurrent_streams(dir, self.config.permitted_streams(u32::MAX));
+            }
             if dir == Dir::Bi && self.quic.side() == Side::Server {
                 self.requests_seen = id.index() + 1;
             }
@@ -188,7 +195,7 @@ impl Connection {
         }
         let mut session = Session::new(Phase::Request, self.max_field_section());
         session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
-        self.sessions.insert(id, session);
+        self.sessions.insert(id, Box::new(session));
         self.arm(now + self.config.request_timeout, Timer::Request(id));
         let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
         self.read_session(now, id);

@@ -115,7 +115,8 @@ pub(crate) struct Connection {
     /// HTTP/3's own streams that we opened: control, QPACK encoder, QPACK decoder
     own: Vec<(StreamId, SendHalf)>,
     incoming: FxHashMap<StreamId, Incoming>,
-    sessions: FxHashMap<StreamId, Session>,
+    /// Boxed: the smallest table has room for four
+    sessions: FxHashMap<StreamId, Box<Session>>,
     streams: FxHashMap<StreamId, Stream>,
     /// Streams with something to send
     scheduler: Scheduler,

@@ -72,7 +72,7 @@ impl Connection {
             let mut session = Session::new(Phase::Connecting(connect), self.max_field_section());
             self.start_flow(&mut session);
             session.offer = Offer { names: request.subprotocols, required: target.require_subprotocol };
-            self.sessions.insert(id, session);
+            self.sessions.insert(id, Box::new(session));
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
             self.send_headers(now, id, &block);
             self.events.push_back(Event::ConnectAsked { connect });

@@ -14,7 +14,7 @@ use crate::code::H3Code;
 use crate::error::{CloseSource, ConnectError, SessionError};
 use crate::event::Event;
 use crate::frame;
-use crate::session::{Failure, Message, Phase, Session};
+use crate::session::{Failure, Message, Phase};
 
 /// Capsules that wait for a peer to read its CONNECT stream; it can make us send as many as it likes, credit for credit
 const MAX_CAPSULES: usize = 1024;
@@ -255,7 +255,7 @@ impl Connection {
     }
 
     pub(super) fn end_abruptly(&mut self, now: Instant, id: StreamId) {
-        if self.sessions.get(&id).is_some_and(Session::is_open) {
+        if self.session_is_open(id) {
             self.peer_ended(now, id, abrupt());
         }
     }

@@ -22,8 +22,9 @@ use crate::varint;
 /// How long the application may take to answer STOP_SENDING with a reset code of its own
 const STOP_GRACE: Duration = Duration::from_millis(100);
 
-/// Datagrams handed to QUIC at a time: QUIC sends them before any stream data, so more would starve the streams
-const DATAGRAM_BATCH: usize = 32;
+/// Bytes of datagrams handed to QUIC at a time, half of what one send carries: QUIC sends them before any stream data, so more
+/// would starve the streams
+const DATAGRAM_BATCH: usize = 32 << 10;
 
 /// Bytes of one stream before it is another's turn
 const QUANTUM: usize = 16 << 10;
@@ -39,8 +40,8 @@ impl Connection {
         event::StreamId { connection: self.id, stream }
     }
 
-    fn session_is_open(&self, session: StreamId) -> bool {
-        self.sessions.get(&session).is_some_and(Session::is_open)
+    pub(super) fn session_is_open(&self, session: StreamId) -> bool {
+        self.sessions.get(&session).is_some_and(|session| session.is_open())
     }
 
     // ---- sending ----
@@ -513,7 +514,7 @@ impl Connection {
         self.quic.datagrams().max_size().map(|max| max.saturating_sub(quarter))
     }
 
-    /// How many datagrams may be handed over now: a batch at a time, and none that would overtake the answer
+    /// How many bytes of datagrams may be handed over now: a batch at a time, and none that would overtake the answer
     pub(crate) fn datagram_room(&mut self, session: StreamId) -> usize {
         let ready = self.sessions.get(&session).is_some_and(|session| session.is_open() && session.datagrams_ready);
         if ready && self.datagrams_sent() {
@@ -529,8 +530,10 @@ impl Connection {
     }
 
     pub(super) fn unblock_datagrams(&mut self) {
-        let ready = |session: &Session| session.is_open() && session.datagrams_ready;
-        if self.datagrams_wanted && self.datagrams_sent() && self.sessions.values().any(ready) {
+        if self.datagrams_wanted
+            && self.datagrams_sent()
+            && self.sessions.values().any(|session| session.is_open() && session.datagrams_ready)
+        {
             self.datagrams_wanted = false;
             self.events.push_back(Event::DatagramsUnblocked { connection: self.id });
         }

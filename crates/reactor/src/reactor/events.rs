@@ -77,10 +77,11 @@ impl Reactor {
                 }
             }
             Event::DatagramReceived { session, payload } => {
-                if let Some(entry) = self.sessions.get(&session) {
-                    entry.session.incoming.push(&payload, self.now, &mut self.woken);
-                    let session = Arc::clone(&entry.session);
-                    self.touch(&session);
+                if let Some(SessionEntry { session, .. }) = self.sessions.get(&session) {
+                    session.incoming.push(&payload, self.now, &mut self.woken);
+                    if session.touch() {
+                        self.touched.push(Arc::clone(session));
+                    }
                 }
             }
             // `transmit` comes after every event, and looks
