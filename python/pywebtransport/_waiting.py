@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import web_transport
+
 from .exceptions import TimeoutError as FrameworkTimeoutError
-from .exceptions import translating
+from .exceptions import translated, translating
 
 _T = TypeVar("_T")
 
@@ -16,8 +18,10 @@ async def within(seconds: float | None, what: str, call: Coroutine[Any, Any, _T]
     The calls of the transport lose nothing when they are cancelled, so what times out may be tried again.
     """
     if seconds is None:
-        with translating:
+        try:
             return await call
+        except web_transport.WebTransportError as error:  # `translating` would cost every read and write
+            raise translated(error) from error
     try:
         async with asyncio.timeout(seconds) as limit:
             with translating:

@@ -9,7 +9,7 @@ import web_transport
 
 from ._waiting import within
 from .events import EventEmitter
-from .exceptions import translating
+from .exceptions import translated, translating
 from .types import Buffer, EventType, SessionId
 
 __all__ = ["WebTransportDatagrams"]
@@ -43,10 +43,12 @@ class WebTransportDatagrams:
             DatagramError: *data* is too long, or the peer takes no datagrams.
             SessionError: The session is over; the class says why.
         """
-        with translating:
+        try:
             sending = self._transport.send_datagram(data)
-            self._bytes_sent += memoryview(data).nbytes
+            self._bytes_sent += len(data) if type(data) is bytes else memoryview(data).nbytes
             await sending
+        except web_transport.WebTransportError as error:  # `translating` would cost every datagram
+            raise translated(error) from error
 
     async def receive(self) -> bytes:
         """Wait for a datagram, which may be empty. A call that is cancelled or times out loses none.
@@ -55,7 +57,12 @@ class WebTransportDatagrams:
             SessionError: The session is over; the class says why.
             TimeoutError: There was none within `ClientConfig.read_timeout`.
         """
-        return await within(self._read_timeout, "receiving a datagram", self._receive())
+        if self._read_timeout is not None:
+            return await within(self._read_timeout, "receiving a datagram", self._receive())
+        try:
+            return await self._receive()
+        except web_transport.WebTransportError as error:
+            raise translated(error) from error
 
     async def try_receive(self) -> bytes | None:
         """A datagram if one is there already, else None; SessionError if the session is over."""

@@ -92,6 +92,11 @@ class EventEmitter:
         """The handlers of a type of events, in the order in which they are called."""
         return [known.handler if isinstance(known, _Once) else known for known in self._handlers.get(event_type, ())]
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether anybody hears of anything."""
+        return bool(self._handlers) or bool(self._any)
+
     def wants(self, event_type: EventType | str) -> bool:
         """Whether anybody would hear of such an event."""
         return bool(self._any) or event_type in self._handlers

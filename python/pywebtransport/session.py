@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import web_transport
 
-from ._waiting import within
+from ._waiting import at_once, within
 from .config import ClientConfig, ServerConfig
 from .datagrams import WebTransportDatagrams
 from .diagnostics import SessionDiagnostics
@@ -26,6 +26,7 @@ from .types import Address, Buffer, ConnectionProtocol, EventType, Headers, Sess
 __all__ = ["WebTransportSession"]
 
 _Incoming: TypeAlias = WebTransportStream | WebTransportReceiveStream
+_T = TypeVar("_T")
 _S = TypeVar("_S", bound="_Incoming | WebTransportSendStream")
 
 
@@ -271,7 +272,7 @@ class WebTransportSession:
             SessionError: The session is over; the class says why.
             TimeoutError: The peer permitted none within `ClientConfig.stream_create_timeout`.
         """
-        send, recv = await within(self._config.stream_create_timeout, "opening a stream", self._live().open_bi())
+        send, recv = await self._open(self._live().open_bi)
         return self._made(WebTransportStream(self._around, send, recv, is_peer_initiated=False), "local_bidi")
 
     async def create_unidirectional_stream(self) -> WebTransportSendStream:
@@ -281,7 +282,7 @@ class WebTransportSession:
             SessionError: The session is over; the class says why.
             TimeoutError: The peer permitted none within `ClientConfig.stream_create_timeout`.
         """
-        send = await within(self._config.stream_create_timeout, "opening a stream", self._live().open_uni())
+        send = await self._open(self._live().open_uni)
         stream = WebTransportSendStream(self._around, send)
         return self._made(stream, "local_uni")
 
@@ -459,9 +460,18 @@ class WebTransportSession:
         self._tell(EventType.SESSION_CLOSED, {"close_code": code, "close_reason": reason})
         self._events.end(SessionClosedError(f"the session is over: {reason}", code) if error is None else translated(error))
 
+    async def _open(self, opening: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        with translating:
+            opened = at_once(opening())  # almost always: a time-out that is never needed would cost more than the stream
+        if opened is not None:
+            return opened[0]
+        return await within(self._config.stream_create_timeout, "opening a stream", opening())
+
     def _made(self, stream: _S, kind: str) -> _S:
         self._streams.add(stream)
         self._opened[kind] += 1
+        if not self._events.is_heard:
+            return stream
         if self._events.wants(EventType.STREAM_OPENED):
             opened = {"stream": stream, "stream_id": stream.stream_id, "direction": stream.direction}
             self._tell(EventType.STREAM_OPENED, {**opened, "is_peer_initiated": stream.is_peer_initiated})
