@@ -1,14 +1,14 @@
-"""Pages in both browsers against the interop server: the echo, and a game of Devious Baton from the first baton to the last."""
+"""Pages in both browsers against ``webtransport interop``: the echo, and a game of Devious Baton from the first baton to the last."""
 
 import asyncio
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from pywebtransport import ServerConfig
-from pywebtransport.interop import create_app
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 
 from tests.browsers.browser import Browser
@@ -83,16 +83,22 @@ Run = Callable[..., Awaitable[Any]]
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def run(browser: Browser, site: str, tmp_path: Path) -> AsyncIterator[Run]:
-    """Runs a function in a fresh page against a fresh interop server."""
+    """Runs a function in a fresh page against a fresh ``webtransport interop``."""
     certfile, keyfile = generate_self_signed_cert("localhost", tmp_path)
-    app = create_app(ServerConfig(certfile=certfile, keyfile=keyfile, close_timeout=0.2))
-    async with app, browser.page(site) as page:
-        await app.server.listen("127.0.0.1", 0)
-        serving = asyncio.create_task(app.serve())
-        origin = f"https://127.0.0.1:{app.server.local_addresses[0][1]}"
-        yield lambda function, *parameters: visit(page, origin, certificate_hash(certfile), function, *parameters)
-        await app.server.close()
-        await serving
+    options = ("--host", "127.0.0.1", "--port", "0", "--certfile", certfile, "--keyfile", keyfile)
+    server = await asyncio.create_subprocess_exec(sys.executable, "-u", "-m", "pywebtransport", "interop", *options, stdout=PIPE)
+    try:
+        assert server.stdout
+        port = int((await server.stdout.readline()).rpartition(b":")[2])
+        async with browser.page(site) as page:
+            origin, digest = f"https://127.0.0.1:{port}", certificate_hash(certfile)
+            yield lambda function, *parameters: visit(page, origin, digest, function, *parameters)
+        server.terminate()
+        assert await server.wait() == 0
+    finally:
+        if server.returncode is None:
+            server.kill()
+            await server.wait()
 
 
 async def test_a_page_gets_its_echo(run: Run) -> None:

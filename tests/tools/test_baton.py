@@ -1,10 +1,18 @@
 """Devious Baton: what a message is, what both sides of a game do, and that each check of a server finds who breaks its rule."""
 
+import asyncio
 import random
+import ssl
 from contextlib import suppress
 from typing import Any
 
 import pytest
+from aioquic.asyncio.client import connect
+from aioquic.asyncio.protocol import QuicConnectionProtocol
+from aioquic.h3.connection import H3_ALPN, H3Connection
+from aioquic.h3.events import HeadersReceived
+from aioquic.quic.configuration import QuicConfiguration
+from aioquic.quic.events import QuicEvent, StreamReset
 from pywebtransport import HandshakeError, ServerApp, ServerConfig, SessionError, StreamError, WebTransportClient, WebTransportSession
 from pywebtransport.interop import CHECKS, Game, Leg, Move, Terms, run_checks
 from pywebtransport.interop.baton import MAX_COUNT, PATH, MalformedError, SessionCode, StreamCode, decoded, encoded
@@ -127,6 +135,53 @@ async def test_who_permits_no_streams_is_told(client: WebTransportClient, start:
 @pytest.mark.parametrize("name", BY_NAME)
 async def test_our_server_passes(client: WebTransportClient, origin: str, name: str) -> None:
     assert await run_checks(client, origin, checks=[BY_NAME[name]]) == {name: None}
+
+
+class Stopper(QuicConnectionProtocol):
+    """Opens a session with another library, and stops a stream of its own before the server has answered on it."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._http = H3Connection(self._quic, enable_webtransport=True)
+        self._established = asyncio.get_running_loop().create_future()
+        self.reset: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def quic_event_received(self, event: QuicEvent) -> None:
+        if isinstance(event, StreamReset) and not self.reset.done():
+            self.reset.set_result(event.error_code)
+        for happened in self._http.handle_event(event):
+            if isinstance(happened, HeadersReceived) and not self._established.done():
+                self._established.set_result(dict(happened.headers)[b":status"])
+
+    async def stop_a_stream(self, code: int) -> None:
+        session = self._quic.get_next_available_stream_id()
+        fields = {
+            ":method": "CONNECT",
+            ":scheme": "https",
+            ":authority": "localhost",
+            ":path": f"{PATH}?count=2",
+            ":protocol": "webtransport",
+        }
+        self._http.send_headers(session, [(name.encode(), value.encode()) for name, value in fields.items()])
+        self.transmit()
+        assert await self._established == b"200"
+        stream = self._http.create_webtransport_stream(session)
+        self._quic.send_stream_data(stream, b"\0")  # the beginning of a message
+        self._quic.stop_stream(stream, code)
+        self.transmit()
+
+
+async def test_a_stop_is_answered_with_whatever(origin: str) -> None:
+    """The code is seen on the wire only: who has stopped a stream reads no more of it."""
+    configuration = QuicConfiguration(alpn_protocols=H3_ALPN, verify_mode=ssl.CERT_NONE, max_datagram_frame_size=65536)
+    async with connect("127.0.0.1", int(origin.rpartition(":")[2]), configuration=configuration, create_protocol=Stopper) as stopper:
+        assert isinstance(stopper, Stopper)
+        await stopper.stop_a_stream(_on_the_wire(StreamCode.IDC))
+        assert await stopper.reset == _on_the_wire(StreamCode.WHATEVER)
+
+
+def _on_the_wire(code: int) -> int:
+    return 0x52E4A40FA8DB + code + code // 0x1E  # WT §4.4
 
 
 class Broken(Game):
