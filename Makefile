@@ -54,7 +54,7 @@ bench-gate: $(VENV)/.dev ## count what the protocol's work costs in instructions
 	@tools/apt_install valgrind:valgrind
 	$(PYTHON) -m benchmarks.gate $(GATE)
 
-interop: $(VENV)/.wheel | go ## build the other implementations, test against all of them, and write docs/interop.md
+interop: browsers $(VENV)/.wheel | go ## build the other implementations, test against all of them and both browsers, and write docs/interop.md
 	$(PYTHON) -m pytest tests/interop -m 'not soak' --interop-page docs/interop.md
 
 fuzz: toolchain ## look for input that breaks a decoder, the endpoint or a session: FUZZ_SECONDS (60) for each target

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.interop.matrix import Matrix
-from tests.interop.roster import KNOWN, Instead, NotOffered, Peer, Role
+from tests.interop.roster import KNOWN, Instead, NotOffered, Peer, Role, Sometimes
 
 Start = Callable[[Peer], Callable[..., AbstractAsyncContextManager[Process]]]
 
@@ -24,6 +24,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if page := config.getoption("--interop-page", None):
         config.pluginmanager.register(Matrix(page), "interop-matrix")
+
+
+class Either:
+    """Equal to each of two values."""
+
+    def __init__(self, *values: object) -> None:
+        self._values = values
+
+    def __eq__(self, other: object) -> bool:
+        return other in self._values
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return " or ".join(map(repr, self._values))
 
 
 class Expectation:
@@ -43,7 +58,7 @@ class Expectation:
         if not isinstance(self._known, Instead):
             return right
         self._properties.append(("why", self._known.why))
-        return self._known.value
+        return Either(right, self._known.value) if isinstance(self._known, Sometimes) else self._known.value
 
 
 @pytest.fixture

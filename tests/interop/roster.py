@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
+from unittest.mock import ANY
 
 import pytest
 
@@ -127,6 +128,10 @@ class Instead:
     why: str
 
 
+class Sometimes(Instead):
+    """The same, but that what should be is seen at times too."""
+
+
 @dataclass(frozen=True)
 class NotOffered:
     why: str
@@ -145,9 +150,16 @@ _NO_STATUS = "its error does not tell the status, with its own server neither"
 _NO_SUBPROTOCOLS = NotOffered("it has no API for subprotocols")
 _ONE_SESSION = NotOffered("a connection carries one session")
 
-_OWN_FRAMES = "it closes the connection with H3_FRAME_ERROR on the way, between its own client and server too"
+_OTHER_BYTES = (
+    "other bytes come back, or its connection closes with H3_FRAME_ERROR on the way: between its own client and server too, and between"
+    " its client and the server of 0.21.1; at times it works"
+)
 _NO_STOPS = NotOffered(
     "an application of it does not hear of a stop: writes go on, and its own client's stop reads as a reset without a code"
+)
+_CODE_LOST = (
+    "of a bidirectional stream that is reset and stopped at once a page may hear of the stop without its code; stopped alone, the code"
+    " arrives (`tests/browsers`)"
 )
 _NO_STATUS_IN_PAGES = "no browser tells a page the status (W3C WebTransport), by intent"
 
@@ -158,8 +170,8 @@ KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("web_transport_quinn", "server", "pool"): _ONE_SESSION,
     ("web_transport_quinn", "client", "pool"): _ONE_SESSION,
     ("pywebtransport", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
-    ("pywebtransport_0_20", "server", "transfer"): Instead(None, _OWN_FRAMES),
-    ("pywebtransport_0_20", "client", "transfer"): Instead("SessionEnded: ", _OWN_FRAMES),
+    ("pywebtransport_0_20", "server", "transfer"): Instead(ANY, _OTHER_BYTES),
+    ("pywebtransport_0_20", "client", "transfer"): Instead(ANY, _OTHER_BYTES),
     ("pywebtransport_0_20", "server", "stop"): _NO_STOPS,
     ("pywebtransport_0_20", "client", "stop_by_server"): _NO_STOPS,
     ("pywebtransport_0_20", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
@@ -185,6 +197,7 @@ KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("wtransport", "client", "reject"): Instead(["rejected", None], _NO_STATUS),
     ("wtransport", "client", "subprotocol"): _NO_SUBPROTOCOLS,
     ("wtransport", "client", "pool"): _ONE_SESSION,
+    ("chromium", "client", "stop_by_server"): Sometimes(["stop", None], _CODE_LOST),
     ("chromium", "client", "reject"): Instead(["rejected", None], _NO_STATUS_IN_PAGES),
     ("chromium", "client", "pool"): _ONE_SESSION,
     ("firefox", "client", "stop"): NotOffered("it tells nobody that a page has cancelled a stream before the session ends"),

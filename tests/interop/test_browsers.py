@@ -76,7 +76,7 @@ CHECKS = {
     "stop_by_server": """async () => {
         const {writer} = await halfOpen(await connect("/reset"), false);
         while (true) {
-            try { await writer.write(bytes(1)); } catch (error) { return ["stop", error.streamErrorCode ?? String(error)]; }
+            try { await writer.write(bytes(1)); } catch (error) { return ["stop", error.streamErrorCode ?? null]; }
             await new Promise((resolve) => setTimeout(resolve, 20)); // until the server's answer is here
         }
     }""",
