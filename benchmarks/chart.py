@@ -14,7 +14,7 @@ PANELS = {
     "connect": "Connections with a session, per second",
 }
 COLUMNS = 2
-PANEL, LABEL, BAR, ROW, HEAD, GAP = 470, 178, 212, 22, 34, 24  # pixels
+PANEL, LABEL, BAR, ROW, HEAD, GAP = 490, 204, 206, 22, 34, 24  # pixels
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #24292f } .title { font-weight: 600; font-size: 14px } .note { fill: #57606a }
 .bar { fill: #b6bec8 } .ours { fill: #1f6feb } .bold { font-weight: 600 }

@@ -3,6 +3,8 @@
 import asyncio
 import json
 from functools import partial
+from statistics import median
+from time import perf_counter
 
 from benchmarks.library import Session
 from benchmarks.scenarios import MIB, SMALL, Bench, Result, Scenario, open_many, sessions
@@ -10,6 +12,7 @@ from benchmarks.serving import FAST, PIECE, SLOW, TELL, fill
 from benchmarks.statistics import quantile
 
 GIB = 1 << 30
+TURNS = 3
 
 
 async def idle(bench: Bench, *, count: int) -> Result:
@@ -23,18 +26,18 @@ async def idle(bench: Bench, *, count: int) -> Result:
             if await stream.read_all() != SMALL:
                 raise ValueError("the answer is not what was sent")
 
-        async def median() -> float:
+        async def latency() -> float:
             await asyncio.sleep(1)  # what opening and closing left to do is done
             return quantile(sorted(await bench.repeat(call, bench.seconds)), 0.5)
 
         await bench.repeat(call, bench.seconds)
         async with bench.measure():
-            medians.append(await median())
+            medians.append(await latency())
             opened = await open_many(bench, count)
-            medians.append(await median())
+            medians.append(await latency())
             for each in opened:
                 await each.close()
-            medians.append(await median())
+            medians.append(await latency())
     before, beside, after = medians
     return bench.measured | {"count": count, "alone": (before + after) / 2, "beside": beside}
 
@@ -72,28 +75,29 @@ async def upload_beside(bench: Bench, session: Session) -> float:
 
 
 async def slow_reader(bench: Bench) -> Result:
-    """Uploads alone, and beside a stream of the same session that is read slowly."""
-    async with bench.session("/beside") as session:
+    """Uploads alone, and in another session beside a stream that is read slowly; in turn."""
+    async with bench.session("/beside") as quiet, bench.session("/beside") as busy:
 
         async def fill_slow() -> None:
-            stream = await session.open_bi()
+            stream = await busy.open_bi()
             await stream.write(SLOW)
             await fill(stream, GIB, PIECE)
 
-        await upload_beside(bench, session)
+        alone, beside = [], []
+        await upload_beside(bench, quiet)
         async with bench.measure():
-            alone = await upload_beside(bench, session)
             filling = asyncio.create_task(fill_slow())
-            await asyncio.sleep(0.5)  # its window is full now
-            beside = await upload_beside(bench, session)
+            for _ in range(TURNS):
+                alone.append(await upload_beside(bench, quiet))
+                beside.append(await upload_beside(bench, busy))
             filling.cancel()
-        return bench.measured | {"count": 1, "alone": alone, "beside": beside}
+        return bench.measured | {"count": TURNS, "alone": median(alone), "beside": median(beside)}
 
 
 async def flood_beside(bench: Bench) -> Result:
-    """Uploads alone, and beside a flood of datagrams in the same session; and what became of those."""
+    """Uploads alone, and beside a flood of datagrams in the same session, in turn; and what became of those."""
     async with bench.session("/beside") as session:
-        data, sent = bytes(1024), 0
+        data, sent, flooded = bytes(1024), 0, 0.0
 
         async def send() -> None:
             nonlocal sent
@@ -103,18 +107,21 @@ async def flood_beside(bench: Bench) -> Result:
                 if sent % 64 == 0:
                     await asyncio.sleep(0)
 
+        alone, beside = [], []
         await upload_beside(bench, session)
         async with bench.measure():
-            alone = await upload_beside(bench, session)
-            sending = asyncio.create_task(send())
-            beside = await upload_beside(bench, session)
-            sending.cancel()
+            for _ in range(TURNS):
+                alone.append(await upload_beside(bench, session))
+                sending, start = asyncio.create_task(send()), perf_counter()
+                beside.append(await upload_beside(bench, session))
+                sending.cancel()
+                flooded += perf_counter() - start
         stream = await session.open_bi()
         await stream.write_all(TELL)
         told: Result = json.loads(await stream.read_all())
-        dropped = told["dropped"] + session.dropped()
-        seen = {"alone": alone, "beside": beside, "sent": sent, "dropped": dropped, "received": told["received"]}
-        return bench.measured | seen | {"count": told["received"], "seconds": told["seconds"]}
+        figures = {"alone": median(alone), "beside": median(beside), "received": told["received"], "sent": sent}
+        figures |= {"count": told["received"], "seconds": flooded, "dropped": told["dropped"] + session.dropped()}
+        return bench.measured | figures
 
 
 EXTREMES: dict[str, Scenario] = {

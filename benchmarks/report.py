@@ -164,10 +164,10 @@ def markdown(metrics: Sequence[Metric], results: Results, titles: Mapping[str, s
     notes = Notes()
     for metric in metrics:
         cells = [cell(metric, scenarios.get(metric.scenario, ())) for scenarios in results.values()]
-        medians = [each.summary.median for each in cells if each.summary]
-        if not medians:
+        if not any(each.summary or each.failed for each in cells):
             continue
-        best = (max if metric.more_is_better else min)(medians)
+        medians = [each.summary.median for each in cells if each.summary]
+        best = (max if metric.more_is_better else min)(medians, default=None)
         row = []
         for name, each in zip(results, cells, strict=True):
             if each.summary is None:

@@ -35,9 +35,9 @@ class Floor:
 
 
 ROSTER = (
-    Entry("ours", "**web_transport**", "ours"),
-    Entry("ours-uvloop", "the same, uvloop", "ours", uvloop=True),
-    Entry("framework", "**pywebtransport**", "ours_framework"),
+    Entry("ours", "**web_transport**, ours", "ours"),
+    Entry("ours-uvloop", "ours on uvloop", "ours", uvloop=True),
+    Entry("framework", "**pywebtransport**, ours", "ours_framework"),
     Entry("pywebtransport", "pywebtransport 0.21.1", "pywebtransport_0_21", "pywebtransport==0.21.1"),
     Entry("web-transport-quinn", "web-transport-quinn 0.1.0", "web_transport_quinn", "web-transport-quinn==0.1.0"),
     Entry("aiopquic", "aiopquic 0.6.1", "aiopquic", "aiopquic==0.6.1"),
