@@ -63,9 +63,7 @@ class Bridge:
             waiting = self._waiting[token] = []
         waiting.append(future)
         timer = None if timeout is None else loop.call_later(timeout, _wake, future)
-        if self._lone:  # nobody else will write in this round of the loop: send at once, rather than in the next
-            self._drain()
-            self._lone = False
+        self.flush()
         try:
             await future
         except BaseException:
@@ -74,6 +72,12 @@ class Bridge:
         if timer is not None:
             timer.cancel()
             self._forget(token, future)
+
+    def flush(self) -> None:
+        """Send what was written, if nobody else will write in this round of the loop; else it leaves at the end of it."""
+        if self._lone and self.mailbox.asked:
+            self._drain()
+            self._lone = False
 
     def _forget(self, token: int, future: asyncio.Future[None]) -> None:
         if (waiting := self._waiting.get(token)) is not None and future in waiting:

@@ -47,7 +47,9 @@ class Mailbox:
 
     def __new__(cls) -> Mailbox: ...
     def fileno(self) -> int: ...  # readable while tokens wait
-    def drain(self) -> list[int]: ...  # silences the bell, and takes every token
+    @property
+    def asked(self) -> bool: ...  # an endpoint has something to send, or other things to do, and waits for drain
+    def drain(self) -> list[int]: ...  # silences the bell, turns the endpoints that it rang for, and takes every token
 
 @final
 class Endpoint:

@@ -108,12 +108,12 @@ class SendStream(Turn):
         Raises:
             StreamClosedLocally: The stream was finished or reset already.
         """
-        if self._take_turn() is None:
-            await self._await_turn()
+        bridge = self._take_turn() or await self._await_turn()
         try:
             self._native.finish()
         finally:
             self._give_turn()
+        bridge.flush()
 
     def reset(self, error_code: int = 0) -> None:
         """Abandon the stream (RESET_STREAM): what has not arrived may never do so, and pending calls raise.

@@ -21,7 +21,13 @@ impl Mailbox {
         self.0.fileno()
     }
 
-    /// Silences the bell, and takes every token
+    /// An endpoint has something to send, or other things to do, and waits for `drain`
+    #[getter]
+    fn asked(&self) -> bool {
+        self.0.is_asked()
+    }
+
+    /// Silences the bell, turns the endpoints that it rang for, and takes every token
     fn drain(&self) -> Vec<u64> {
         self.0.drain()
     }

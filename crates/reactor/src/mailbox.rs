@@ -73,6 +73,11 @@ impl Mailbox {
         });
     }
 
+    /// Whether an endpoint waits to be turned
+    pub fn is_asked(&self) -> bool {
+        !self.epoch.is_over() && !lock(&self.waiting).turns.is_empty()
+    }
+
     fn put(&self, put: impl FnOnce(&mut Waiting)) {
         if self.epoch.is_over() {
             return;
