@@ -615,3 +615,29 @@ async def test_send_order(pair):
     with pytest.raises(ValueError, match="another session"):
         send.send_group = pair.server.create_send_group()
     assert send.send_group is None
+
+
+async def test_openers_past_the_limit_are_all_served(make_server, make_client, connect):
+    """Many tasks that open streams at once, and more than the peer permits: each gets its own, and none waits for ever."""
+    pair = await connect(make_client(), make_server(max_streams=4))
+
+    async def answer():
+        async with asyncio.TaskGroup() as calls:
+            for _ in range(40 * 20):
+                calls.create_task(call(*await pair.server.accept_bi()))
+
+    async def call(send, recv):
+        async with send:
+            await send.write(await recv.read())
+
+    async def ask(number):
+        for _ in range(20):
+            send, recv = await pair.client.open_bi()
+            async with send:
+                await send.write(b"%d" % number)
+            assert await recv.read() == b"%d" % number
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        tasks.create_task(answer())
+        for number in range(40):
+            tasks.create_task(ask(number))

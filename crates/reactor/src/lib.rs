@@ -2,9 +2,10 @@
 //!
 //! # The threads
 //!
-//! Each endpoint has one reactor, which owns its socket and all its connections, sessions and streams. It is turned by
-//! one thread, named `wt-reactor`: commands, receive, timers, transmit, events, and then sleep until a packet, a command or a
-//! timer comes. Nobody else touches what it owns.
+//! Each endpoint has one reactor, which owns its socket and all its connections, sessions and streams. Nobody else touches what it
+//! owns. A turn is: commands, receive, timers, transmit, events. The event loop that drains the endpoint's mailbox turns it, as long as
+//! it comes when the mailbox's bell rings. A thread of the endpoint's, named `wt-reactor`, turns it when a timer is due, when the loop does
+//! not come for some milliseconds, and where there is none.
 //!
 //! The application holds handles: [`EndpointHandle`], [`SessionHandle`], [`SendHandle`] and so on. A handle never blocks and may be
 //! used from any thread. It shares with the reactor

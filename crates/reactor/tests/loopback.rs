@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use common::{Loop, target};
 use webtransport_reactor::proto::{CloseSource, Config, ConnectError, Response, SessionError};
-use webtransport_reactor::{Counts, DatagramError, EndpointHandle, RequestGone, SessionHandle, StreamError};
+use webtransport_reactor::{Counts, DatagramError, EndpointHandle, RecvHandle, RequestGone, SessionHandle, StreamError};
 
 struct Pair {
     main: Loop,
@@ -59,6 +59,31 @@ fn bytes_come_back() {
     assert_eq!(main.read_to_end(&recv).unwrap(), b"hello");
     assert_eq!(main.until(|| send.closed(8).transpose()), Ok(None));
     assert_eq!(recv.closed(8), Ok(Some(None)));
+}
+
+/// Whoever has a mailbox is expected to drain it; until then the thread does what there is to do
+#[test]
+fn a_loop_that_does_not_come_is_stood_in_for() {
+    let Pair { main, here, there, client: _client, server: _server } = pair();
+    for round in 0..3 {
+        let (send, recv) = main.open_bi(&here);
+        let (echo, heard) = main.accept_bi(&there).unwrap();
+        // From here on nobody comes
+        let ask = |handle: &RecvHandle| {
+            let deadline = Instant::now() + Duration::from_secs(10);
+            loop {
+                if let Some(chunks) = handle.read(100, 6).unwrap() {
+                    return chunks.len();
+                }
+                assert!(Instant::now() < deadline, "nobody stands in");
+                thread::sleep(Duration::from_millis(1));
+            }
+        };
+        assert_eq!(send.write(b"hello", 5).unwrap(), Some(5));
+        assert_eq!(ask(&heard), 5);
+        assert_eq!(echo.write(&[round; 7], 5).unwrap(), Some(7));
+        assert_eq!(ask(&recv), 7);
+    }
 }
 
 #[test]
