@@ -26,8 +26,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.certfile is None and arguments.keyfile is None:
         _app(ServerConfig()).run(arguments.host, arguments.port, dev=True)
         return 0
-    with certificate(arguments) as (certfile, keyfile):
-        config = ServerConfig(certfile=certfile, keyfile=keyfile, allowed_origins=["*"])
+    with certificate(arguments) as own:
+        config = ServerConfig(certfile=own.certfile, keyfile=own.keyfile, allowed_origins=["*"])
         serve(_app(config), arguments.host, arguments.port)
     return 0
 

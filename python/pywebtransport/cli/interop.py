@@ -19,13 +19,13 @@ def add(commands: Commands) -> None:
         "/stats, /status               figures of the session, or of the server, for each bidirectional stream\n"
         "/webtransport/devious-baton   a game of Devious Baton: ?version=0&count=1&baton=100\n"
         "GET /status.json              the version, over plain HTTP/3\n\n"
-        "Without a certificate it makes one, which is gone when the server ends."
+        "Without a certificate it makes one, renews it every ten days, and says its hash each time."
     )
     add_listener(add_command(commands, "interop", _run, description))
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    with certificate(arguments) as (certfile, keyfile):
-        config = ServerConfig(certfile=certfile, keyfile=keyfile, allowed_origins=["*"])
-        serve(create_app(config), arguments.host, arguments.port)
+    with certificate(arguments) as own:
+        config = ServerConfig(certfile=own.certfile, keyfile=own.keyfile, allowed_origins=["*"])
+        serve(create_app(config), arguments.host, arguments.port, own)
     return 0

@@ -1,41 +1,89 @@
 """What the commands that listen have in common: a certificate, and a line that says where."""
 
 import argparse
+import asyncio
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from pywebtransport.app import ServerApp
+from pywebtransport.server import WebTransportServer
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 
 from .arguments import CommandError
 
-__all__ = ["certificate", "serve"]
+__all__ = ["Certificate", "certificate", "keep_valid", "serve"]
+
+_RENEWED = 10 * 24 * 60 * 60  # seconds after which there is a new one: it is valid for 13 days, and begins an hour ago
+
+
+class Certificate(NamedTuple):
+    """The files of a certificate and of its key."""
+
+    certfile: str
+    keyfile: str
+    directory: str | None = None
+    """Where they are, if they were made for the command alone."""
 
 
 @contextmanager
-def certificate(arguments: argparse.Namespace) -> Iterator[tuple[str, str]]:
+def certificate(arguments: argparse.Namespace) -> Iterator[Certificate]:
     """The certificate that the arguments name, and its key; if they name none, one for localhost that lasts as long as the command."""
     if (arguments.certfile is None) != (arguments.keyfile is None):
         raise CommandError("--certfile and --keyfile go together: a certificate is of no use without its key")
     if arguments.certfile is not None:
-        yield arguments.certfile, arguments.keyfile
+        yield Certificate(arguments.certfile, arguments.keyfile)
         return
     with tempfile.TemporaryDirectory(prefix="webtransport-") as directory:
-        yield generate_self_signed_cert("localhost", directory)
+        yield Certificate(*generate_self_signed_cert("localhost", directory), directory)
 
 
-def serve(app: ServerApp, host: str, port: int, *, paths: str = "", announce: Callable[[], object] = lambda: None) -> None:
-    """Run an application until SIGINT or SIGTERM, and say where it listens as soon as it does."""
+def serve(app: ServerApp, host: str, port: int, own: Certificate | None = None) -> None:
+    """Run an application until SIGINT or SIGTERM, and say where it listens as soon as it does.
+
+    Args:
+        app: What runs.
+        host: An address or a name.
+        port: A UDP port, 0 for a free one.
+        own: The certificate, which is renewed in time if it was made for the command.
+    """
+    renewing: list[asyncio.Task[None]] = []
 
     @app.on_startup
     async def listen() -> None:
         await app.server.listen(host, port)
         address, bound = app.server.local_addresses[0]
         name = "localhost" if address in ("::", "0.0.0.0", "::1", "127.0.0.1") else f"[{address}]" if ":" in address else address
-        print(f"listening on https://{name}:{bound}{paths}")
-        if app.server.config.certfile is not None:
-            print(f"certificate hash {certificate_hash(app.server.config.certfile).hex()}", flush=True)
-        announce()
+        print(f"listening on https://{name}:{bound}")
+        _tell_hash(app.server)
+        if own is not None and own.directory is not None:
+            renewing.append(asyncio.create_task(keep_valid(app.server, own.directory)))
+
+    @app.on_shutdown
+    def leave() -> None:
+        for task in renewing:
+            task.cancel()
 
     app.run()
+
+
+async def keep_valid(server: WebTransportServer, directory: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
+    """Give a server a new certificate from time to time, and say its hash; cancel it to end that, which is the only way.
+
+    Args:
+        server: Listens already.
+        directory: Where to write the files.
+        sleep: What waits for some seconds.
+    Raises:
+        OSError: The files cannot be written.
+    """
+    while True:
+        await sleep(_RENEWED)
+        server.use_certificate(*generate_self_signed_cert("localhost", directory))
+        _tell_hash(server)
+
+
+def _tell_hash(server: WebTransportServer) -> None:
+    if server.config.certfile is not None:
+        print(f"certificate hash {certificate_hash(server.config.certfile).hex()}", flush=True)

@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     elif arguments.certfile is None and arguments.keyfile is None:
         serve(app, host, port)
     else:
-        with certificate(arguments) as (certfile, keyfile):
-            app.server.use_certificate(certfile, keyfile)
+        with certificate(arguments) as own:
+            app.server.use_certificate(own.certfile, own.keyfile)
             serve(app, host, port)
     return 0
