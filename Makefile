@@ -23,6 +23,7 @@ build: $(VENV)/.wheel ## build a release wheel and install it in .venv
 check: $(VENV)/.wheel ## formatting, lints and types of Rust and Python, and docstrings
 	cargo fmt --all --check
 	cargo clippy $(LOCKED) --workspace --all-targets -- -D warnings
+	cargo clippy --quiet --locked --manifest-path benchmarks/rust/Cargo.toml --target-dir target/benchmarks -- -D warnings
 	$(VENV)/bin/ruff format --check
 	$(VENV)/bin/ruff check
 	$(VENV)/bin/mypy python tests examples tools benchmarks

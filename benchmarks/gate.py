@@ -54,7 +54,7 @@ def instructions(program: Path, scenario: str, times: int) -> int:
     run = subprocess.run(command, check=False, capture_output=True, text=True)
     counted = re.search(r"I\s+refs:\s+([\d,]+)", run.stderr)
     if run.returncode or counted is None:
-        raise RuntimeError(f"{scenario} failed: {run.stderr.strip().splitlines()[-1]}")
+        raise RuntimeError(f"{scenario} failed:\n{run.stderr}")
     return int(counted[1].replace(",", ""))
 
 

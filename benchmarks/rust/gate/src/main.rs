@@ -132,9 +132,11 @@ impl Bench {
     fn datagrams(&mut self, count: usize) {
         let (mut sent, mut arrived) = (0, 0);
         while arrived < count {
-            for _ in 0..self.sim.client.datagram_room(self.session).min(count - sent) {
-                self.sim.client.send_datagram(self.sim.now, self.session, SMALL).unwrap();
+            let mut room = self.sim.client.datagram_room(self.session);
+            while room > 0 && sent < count {
+                self.sim.client.send_datagram(self.session, SMALL).unwrap();
                 sent += 1;
+                room = room.saturating_sub(SMALL.len());
             }
             let (_, server) = self.step();
             arrived += server.iter().filter(|event| matches!(event, Event::DatagramReceived { .. })).count();
