@@ -130,7 +130,11 @@ def _matches(pattern: str, text: str) -> bool:
 @asynccontextmanager
 async def _commands(directory: Path) -> AsyncIterator[Callable[[str], Any]]:
     """Starts commands in *directory*; leaving the context, they end well, those that do not by themselves by SIGINT."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONUNBUFFERED": "1"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "PYTHONUNBUFFERED": "1",
+        "PYTEST_ADDOPTS": "-p pywebtransport._pytest_plugin",  # which comes by itself where the wheel is installed, but not from sources
+    }
     running: list[tuple[str, Process]] = []
 
     async def start(command: str) -> Process:
