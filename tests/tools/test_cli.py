@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+import web_transport
 from pywebtransport import ServerApp, ServerConfig, WebTransportSession
 from pywebtransport.cli import main
 from pywebtransport.cli.listening import keep_valid
@@ -128,6 +129,21 @@ async def test_a_server_ends_well_on_either_signal() -> None:
             assert await server.wait() == 0
 
 
+async def test_an_echo_server_has_a_page() -> None:
+    """It says what to open, where it serves, and by which hash it is known; the page has the hash too."""
+    async with running("echo", "--port", 0, "--host", "127.0.0.1") as server:
+        assert server.stdout
+        page, address, digest = [(await server.stdout.readline()).decode().split()[-1] for _ in range(3)]
+        echoed = await run("connect", f"{address}/any/path", "--pin", digest, typed=b"hello")
+        assert (echoed.status, echoed.out) == (0, "[stream 4] hello\n")
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(page.rstrip("/").rpartition(":")[2]))
+        writer.write(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert digest.encode() in await reader.read()
+        writer.close()
+        server.terminate()
+        assert await server.wait() == 0
+
+
 async def test_a_certificate_of_its_own_is_renewed(
     start: Any, pem: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,6 +242,30 @@ async def test_a_game_that_does_not_end_well_has_status_1(start: Any) -> None:
         assert (await run("baton", f"{origin}/webtransport/devious-baton?baton=250&count=2", "--insecure", "--strict")).status == 0
         refused = await run("baton", origin, "--insecure", "--count", "65")
     assert (refused.status, refused.err) == (1, "webtransport baton: server rejected the session: status 400\n")
+
+
+async def test_a_doctor_finds_what_browsers_lack(certificate: tuple[bytes, bytes]) -> None:
+    """Here: a version that they speak, and pages of other hosts being let in."""
+    chain, pin = [certificate[0]], web_transport.certificate_hash(certificate[0]).hex()
+    async with web_transport.Server(
+        certificate_chain=chain, private_key=certificate[1], bind="127.0.0.1:0", dialects=["draft-16"]
+    ) as server, asyncio.TaskGroup() as tasks:  # fmt: skip
+
+        async def accept() -> None:
+            async for request in server:
+                tasks.create_task(keep(request))
+
+        async def keep(request: web_transport.SessionRequest) -> None:
+            await (await request.accept()).wait_closed()
+
+        tasks.create_task(accept())
+        examined = await run("doctor", f"https://127.0.0.1:{server.local_addr[1]}", "--pin", pin)
+        server.close()
+    assert examined.status == 0
+    told = dict(line.split(maxsplit=1) for line in examined.out.splitlines())
+    assert told["session"] == "draft-16, of draft-16 that it speaks"
+    assert told["Chromium"] == told["Firefox"] == "would not connect: the server does not speak draft-02"
+    assert told["origins"].startswith("not of any origin: ")
 
 
 async def test_who_reads_no_more_is_no_failure(start: Any) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import ipaddress
 import socket
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple, TypeAlias
@@ -16,6 +17,7 @@ __all__ = ["add"]
 _Dialect: TypeAlias = Literal["draft-02", "draft-07", "draft-14", "draft-16"]
 _DIALECTS: Sequence[_Dialect] = ("draft-02", "draft-07", "draft-14", "draft-16")
 _OFFERED: Sequence[_Dialect] = ("draft-02", "draft-07", "draft-16")
+_BROWSERS = {"Chromium": ("draft-02",), "Firefox": ("draft-02",), "Safari": ("draft-07", "draft-14")}  # what each speaks
 
 
 def add(commands: Commands) -> None:
@@ -33,13 +35,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 async def _examine(arguments: argparse.Namespace) -> int:
-    parts = urlsplit(arguments.url)
     patient = _Patient(arguments)
-    await patient.attempt()  # a ValueError for what is no URL
-    if parts.hostname and not parts.hostname.replace(".", "").isdecimal() and ":" not in parts.hostname:
-        _tell("name", await _resolved(parts.hostname))
-
     chosen = await patient.attempt()
+    host = urlsplit(arguments.url).hostname or ""
+    if not _is_address(host):
+        _tell("name", await _resolved(host))
+
     trusted = chosen if not arguments.insecure else await patient.attempt(no_cert_verification=False)
     reached = chosen if isinstance(chosen, _Visit) else await patient.attempt(**_ANY_CERTIFICATE)
     _tell("certificate", _certificate(arguments, trusted, reached))
@@ -59,18 +60,9 @@ async def _examine(arguments: argparse.Namespace) -> int:
     _tell("origins", "pages of any origin" if isinstance(foreign, _Visit) else f"not of any origin: {_reason(foreign)}")
     _tell("sharing", "several sessions share a connection" if await patient.shares() else "a connection has one session")
 
-    pinned = trusted if not arguments.pin else await patient.attempt(pin_rules="w3c")
-    obstacle = (
-        None
-        if isinstance(pinned, _Visit)
-        else "its certificate is not trusted" + (f": {_reason(pinned)}" if arguments.pin else ", and not pinned here")
-    )
-    for browser, wanted in (("Chromium", ["draft-02"]), ("Firefox", ["draft-02"]), ("Safari", ["draft-07", "draft-14"])):
-        speaks = any(dialect in spoken for dialect in wanted)
-        why = obstacle if speaks else f"it does not speak {' or '.join(wanted)}"
-        if browser == "Safari" and arguments.pin:
-            why = why or "maybe: nobody has seen it accept a pinned certificate"
-        _tell(browser, f"would not connect: {why}" if why and not why.startswith("maybe") else why or "would connect")
+    obstacle = await _obstacle(patient, trusted, pinned=bool(arguments.pin))
+    for browser in _BROWSERS:
+        _tell(browser, _verdict(browser, spoken, obstacle, pinned=bool(arguments.pin)))
     return 0 if isinstance(chosen, _Visit) else 1
 
 
@@ -120,6 +112,33 @@ class _Patient:
             except (web_transport.ConnectError, TimeoutError):
                 return False
             return len({session.connection_id for session in sessions}) == 1
+
+
+async def _obstacle(patient: _Patient, trusted: _Visit | web_transport.ConnectError, *, pinned: bool) -> str | None:
+    """What keeps browsers from trusting the certificate; of a pinned one they ask more than clients do."""
+    visit = await patient.attempt(pin_rules="w3c") if pinned else trusted
+    if isinstance(visit, _Visit):
+        return None
+    return f"its certificate is not trusted{f': {_reason(visit)}' if pinned else ', and not pinned here'}"
+
+
+def _verdict(browser: str, spoken: Sequence[str], obstacle: str | None, *, pinned: bool) -> str:
+    wanted = _BROWSERS[browser]
+    if not set(wanted) & set(spoken):
+        return f"would not connect: the server does not speak {' or '.join(wanted)}"
+    if obstacle is not None:
+        return f"would not connect: {obstacle}"
+    if browser == "Safari" and pinned:
+        return "maybe: nobody has seen it accept a pinned certificate"
+    return "would connect"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _tell(what: str, text: str) -> None:
