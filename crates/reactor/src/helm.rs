@@ -88,7 +88,7 @@ impl Helm {
         self.missed.store(false, SeqCst);
         let Some(reactor) = turning.0.as_mut() else { return false };
         let now = Instant::now();
-        let due = reactor.turn(now, Caller::Loop { readable });
+        let due = reactor.turn(now, Caller::Loop, readable);
         tokens.append(reactor.woken());
         if reactor.is_over() {
             self.end(turning);
@@ -116,13 +116,12 @@ impl Helm {
     }
 
     /// The thread's turn; returns whether there will be more
-    fn turn(&self, readable: bool) -> bool {
-        let mut readable = readable;
+    fn turn(&self, mut readable: bool) -> bool {
         loop {
             readable |= self.missed.swap(false, SeqCst);
             let mut turning = Turning(lock(&self.reactor));
             let Some(reactor) = turning.0.as_mut() else { return false };
-            let due = reactor.turn(Instant::now(), Caller::Thread { readable });
+            let due = reactor.turn(Instant::now(), Caller::Thread, readable);
             if reactor.is_over() {
                 self.end(turning);
                 return false;
@@ -206,6 +205,7 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
     let helm = &endpoint.helm;
     let mut events = Events::with_capacity(4);
     let mut watch = Watch { visits: 0, patience: None, readable: true, in_charge: true };
+    let mut listened = false;
     while !helm.over.load(SeqCst) {
         let now = Instant::now();
         watch.look(endpoint, now);
@@ -216,11 +216,10 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
             watch.readable &= !watch.in_charge;
         }
         let listens = watch.listens();
-        helm.hold(|reactor| {
-            if let Some(reactor) = reactor {
-                reactor.listen(listens);
-            }
-        });
+        if listens != listened {
+            listened = listens;
+            helm.hold(|reactor| reactor.map(|reactor| reactor.listen(listens)));
+        }
         let alarm = helm.set_alarm(if watch.in_charge { None } else { watch.patience });
         // Whoever has come in vain looks whether we sleep after leaving word, and so we look for that word after going to sleep
         let at_once = (listens && !endpoint.inbox().sleep()) || helm.missed.load(SeqCst);

@@ -35,13 +35,13 @@ const TRANSMIT_ROUNDS: usize = 16;
 /// `Config::close_timeout` where the peer is silent, and then CONNECTION_CLOSE must get out of a socket that may block
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(7);
 
-/// Who turns, and whether he knows of something to read
+/// Who turns
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Caller {
     /// An event loop, which has other things to do too, and takes the tokens itself
-    Loop { readable: bool },
+    Loop,
     /// The endpoint's own thread
-    Thread { readable: bool },
+    Thread,
 }
 
 /// Everything of one endpoint
@@ -151,23 +151,21 @@ impl Reactor {
     }
 
     /// Do what there is to do, and return when to come back at the latest
-    pub(crate) fn turn(&mut self, now: Instant, caller: Caller) -> Option<Instant> {
-        let (Caller::Loop { readable } | Caller::Thread { readable }) = caller;
-        let rounds = if matches!(caller, Caller::Loop { .. }) { 1 } else { RECEIVE_ROUNDS };
+    pub(crate) fn turn(&mut self, now: Instant, caller: Caller, readable: bool) -> Option<Instant> {
         self.readable |= readable;
         self.obey(now);
-        let more_to_receive = self.receive(rounds);
+        let more_to_receive = self.receive(if caller == Caller::Loop { 1 } else { RECEIVE_ROUNDS });
         if self.proto.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
             self.proto.handle_timeout(self.now);
             self.events();
         }
-        if caller == (Caller::Thread { readable }) {
+        if caller == Caller::Thread {
             // Whoever waits can start while we encrypt
             self.shared.post(&mut self.woken);
         }
         let more_to_send = self.transmit();
         self.publish();
-        if caller == (Caller::Thread { readable }) {
+        if caller == Caller::Thread {
             self.shared.post(&mut self.woken);
         }
         if more_to_receive || more_to_send {
