@@ -1,5 +1,8 @@
 //! All connections of one socket: who gets a datagram, who has something to send, whose timer is next.
 
+mod calls;
+mod retry;
+
 use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,21 +10,18 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
-    ConnectionHandle, ConnectionIdGenerator, DatagramEvent, Dir, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator,
-    Incoming, QlogConfig, RandomConnectionIdGenerator, ServerConfig, Transmit, TransportConfig, VarInt,
+    ConnectionHandle, ConnectionIdGenerator, DatagramEvent, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator, Incoming,
+    QlogConfig, RandomConnectionIdGenerator, ServerConfig, Transmit, TransportConfig, VarInt,
 };
 use ring::{hkdf, hmac};
 
 use crate::config::{Config, LONGEST_PAYLOAD, Path};
 use crate::connection::{Connection, Moved, Target};
-use crate::error::{ConfigError, ConnectError, DatagramError};
-use crate::event::{ConnectId, ConnectionId, Event, SessionId, StreamId};
+use crate::error::{ConfigError, ConnectError};
+use crate::event::{ConnectId, ConnectionId, Event};
 use crate::pool::{Key, Pool};
-use crate::request::Response;
-use crate::stats::{ConnectionStats, EndpointStats};
-use crate::stream::Read;
+use crate::stats::EndpointStats;
 use crate::tls::{self, ClientTls, ServerTls};
-use crate::varint;
 
 /// Bytes of the connection id that a client makes up for the server: as many as fit, so that no two are the same
 const INITIAL_ID_LEN: usize = 20;
@@ -164,7 +164,7 @@ impl Endpoint {
     ) {
         self.totals.packets_received += 1;
         self.totals.bytes_received += data.len() as u64;
-        if self.client.is_none() && holds_retry(&data) {
+        if self.client.is_none() && retry::holds_retry(&data) {
             return;
         }
         let mut buf = Vec::new();
@@ -286,7 +286,7 @@ impl Endpoint {
         self.events.pop_front()
     }
 
-    // ---- the application: sessions ----
+    // ---- the application: connections; sessions and streams are in `calls` ----
 
     /// Ask a server for a session; `SessionEstablished` or `ConnectFailed` will answer
     pub fn connect(&mut self, now: Instant, connect: ConnectId, target: Target) {
@@ -358,37 +358,6 @@ impl Endpoint {
         }
     }
 
-    /// Answer `SessionRequested` with a 2xx; false if the client has gone
-    pub fn accept_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
-        let accepted = self
-            .with(now, session.connection, |connection| connection.accept_session(now, session.stream, response))
-            .unwrap_or(false);
-        self.totals.sessions_accepted += u64::from(accepted);
-        accepted
-    }
-
-    /// Answer `SessionRequested` with a refusal; false if the client has gone
-    pub fn reject_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
-        self.with(now, session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
-    }
-
-    /// Answer `HttpRequested`; false if the client has gone, or was told that it took too long
-    pub fn answer_http(&mut self, now: Instant, stream: StreamId, response: &Response) -> bool {
-        self.with(now, stream.connection, |connection| connection.answer_http(now, stream.stream, response)).unwrap_or(false)
-    }
-
-    /// Tell the peer that we would like the session to end soon (WT §4.7); the second time does nothing
-    pub fn drain_session(&mut self, now: Instant, session: SessionId) {
-        self.with(now, session.connection, |connection| connection.ask_to_drain(now, session.stream));
-    }
-
-    /// Close a session: what was finished is delivered first, then the peer learns the code (WT §6)
-    ///
-    /// `SessionClosed` comes at once, `SessionGone` once the peer has answered. Of the reason at most 1024 bytes are sent.
-    pub fn close_session(&mut self, now: Instant, session: SessionId, code: u32, reason: &str) {
-        self.with(now, session.connection, |connection| connection.close_session(now, session.stream, code, reason));
-    }
-
     /// Server: take no more sessions, and ask those that there are to end soon (RFC 9114 §5.2, WT §4.7)
     ///
     /// Requests that have come by now may still be answered; sessions go on until someone closes them.
@@ -423,107 +392,10 @@ impl Endpoint {
         self.live
     }
 
-    /// Where a session's peer is; it changes when the peer moves (RFC 9000 §9)
-    #[must_use]
-    pub fn remote_address(&self, session: SessionId) -> Option<SocketAddr> {
-        self.connection(session.connection).map(|connection| connection.quic.remote_address())
-    }
-
-    /// What a session's connection has done, and how its path is; `None` once QUIC has forgotten it
-    pub fn stats(&mut self, session: SessionId) -> Option<ConnectionStats> {
-        self.slot_of(session.connection).map(Connection::stats)
-    }
-
-    /// What a session's peer proved itself with, DER, the leaf first; nothing if it did not
-    #[must_use]
-    pub fn peer_certificates(&self, session: SessionId) -> Vec<Vec<u8>> {
-        self.connection(session.connection).map(Connection::peer_certificates).unwrap_or_default()
-    }
-
-    /// `length` bytes that both sides of a session can compute, and nobody else (WT §4.8); `None` if the session is over
-    ///
-    /// Label and context count up to their 255th byte; TLS gives no more than 8160 bytes.
-    #[must_use]
-    pub fn export_keying_material(&self, session: SessionId, label: &[u8], context: &[u8], length: usize) -> Option<Vec<u8>> {
-        self.connection(session.connection)?.export_keying_material(session.stream, label, context, length)
-    }
-
     /// What the endpoint has done since it was made
     #[must_use]
     pub fn totals(&self) -> EndpointStats {
         self.totals
-    }
-
-    // ---- the application: streams ----
-
-    /// Open a stream, and send its header; `None` without credit (`StreamsAvailable` will tell), or if the session is over
-    pub fn open_stream(&mut self, now: Instant, session: SessionId, dir: Dir) -> Option<StreamId> {
-        let stream = self.with(now, session.connection, |connection| connection.open_stream(now, session.stream, dir))??;
-        Some(StreamId { connection: session.connection, stream })
-    }
-
-    /// Queue bytes; they are always taken, and `StreamWritten` tells when QUIC took them over
-    pub fn write(&mut self, now: Instant, stream: StreamId, data: Bytes) {
-        self.with(now, stream.connection, |connection| connection.write(stream.stream, data));
-    }
-
-    /// End the stream after what is queued
-    pub fn finish(&mut self, now: Instant, stream: StreamId) {
-        self.with(now, stream.connection, |connection| connection.finish(stream.stream));
-    }
-
-    /// Send what this stream has before what streams of a lower order have in the same group (W3C, "sendOrder")
-    ///
-    /// The groups of a session take turns, whatever the orders in them, and so do the sessions of a connection. Group 0 is that
-    /// of all streams that were given none.
-    pub fn set_send_order(&mut self, now: Instant, stream: StreamId, group: u32, order: i64) {
-        self.with(now, stream.connection, |connection| connection.set_send_order(stream.stream, group, order));
-    }
-
-    /// Give up sending; what is queued is forgotten
-    pub fn reset(&mut self, now: Instant, stream: StreamId, code: u32) {
-        self.with(now, stream.connection, |connection| connection.reset(now, stream.stream, code));
-    }
-
-    /// Take up to `max` bytes off a stream
-    pub fn read(&mut self, now: Instant, stream: StreamId, max: usize) -> Read {
-        self.with(now, stream.connection, |connection| connection.read(now, stream.stream, max)).unwrap_or(Read::Closed)
-    }
-
-    /// The peer's reset, for a reader that has no room for what came before it; said once
-    pub fn check_reset(&mut self, now: Instant, stream: StreamId) -> Option<Option<u32>> {
-        self.with(now, stream.connection, |connection| connection.check_reset(now, stream.stream)).flatten()
-    }
-
-    /// Ask the peer to stop sending; what is unread is forgotten
-    pub fn stop(&mut self, now: Instant, stream: StreamId, code: u32) {
-        self.with(now, stream.connection, |connection| connection.stop(stream.stream, code));
-    }
-
-    // ---- the application: datagrams ----
-
-    /// Send a datagram, as soon as congestion control permits
-    ///
-    /// # Errors
-    /// It is too large, the peer takes none, QUIC has enough for now, or the session is over.
-    pub fn send_datagram(&mut self, session: SessionId, payload: &[u8]) -> Result<(), DatagramError> {
-        let connection = self.slot_of(session.connection).ok_or(DatagramError::Closed)?;
-        connection.send_datagram(session.stream, payload)?;
-        self.touch(session.connection.index);
-        Ok(())
-    }
-
-    /// How many bytes of datagrams QUIC takes now, the last one past that; after 0, `DatagramsUnblocked` comes once it takes more
-    pub fn datagram_room(&mut self, session: SessionId) -> usize {
-        match self.slot_of(session.connection) {
-            Some(connection) => connection.datagram_room(session.stream),
-            None => 0,
-        }
-    }
-
-    /// The longest payload that fits into a datagram now; `None` if the peer takes none, or the session is over
-    pub fn max_datagram_size(&mut self, session: SessionId) -> Option<usize> {
-        self.slot_of(session.connection)?.max_datagram_size(session.stream)
     }
 
     // ---- slots ----
@@ -641,38 +513,6 @@ impl Endpoint {
             self.timers.insert((deadline, index));
         }
     }
-}
-
-/// Whether one of the packets in a datagram says that it is a Retry, which only servers send (RFC 9000 §17.2.5): a server's
-/// quinn would close the connection for it, although nothing in it is authenticated, and one flipped bit makes a Retry of a
-/// client's Handshake packet
-fn holds_retry(mut datagram: &[u8]) -> bool {
-    while let [first, 0, 0, 0, 1, rest @ ..] = datagram
-        && first & 0x80 != 0
-    {
-        let ty = first >> 4 & 3;
-        if ty == 3 {
-            return true;
-        }
-        let Some(next) = after_packet(ty == 0, rest) else { return false };
-        datagram = next;
-    }
-    false
-}
-
-/// What follows a packet with a long header, of which `rest` is what follows the version (RFC 9000 §17.2)
-fn after_packet(is_initial: bool, rest: &[u8]) -> Option<&[u8]> {
-    let mut rest = rest;
-    for _ in 0..2 {
-        let (&len, cid) = rest.split_first()?;
-        rest = cid.get(usize::from(len)..)?;
-    }
-    // The token of an Initial, then the packet itself
-    for _ in 0..1 + usize::from(is_initial) {
-        let (len, size) = varint::decode(rest)?;
-        rest = rest.get(size..)?.get(usize::try_from(len).ok()?..)?;
-    }
-    Some(rest)
 }
 
 fn index(handle: ConnectionHandle) -> u32 {
