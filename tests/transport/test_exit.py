@@ -144,8 +144,8 @@ QUIET = {
         async def main():
             session = await connected()
             send, recv = await session.open_bi()
-            for object in (session, send, recv, server):
-                object.__dict__["me"] = object
+            for object in (session, server):
+                object.__dict__["all"] = session, send, recv, server
             kept.clear()
         asyncio.run(main())
     """,
