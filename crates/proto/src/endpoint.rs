@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{
-    ConnectionHandle, ConnectionIdGenerator, DatagramEvent, EcnCodepoint, EndpointConfig, HashedConnectionIdGenerator, Incoming,
-    QlogConfig, RandomConnectionIdGenerator, ServerConfig, Transmit, TransportConfig, VarInt,
+    ConnectionHandle, ConnectionIdGenerator, DatagramEvent, EcnCodepoint, EndpointConfig, Incoming, QlogConfig,
+    RandomConnectionIdGenerator, ServerConfig, Transmit, TransportConfig, VarInt,
 };
 use ring::{hkdf, hmac};
 
@@ -20,6 +20,7 @@ use crate::connection::{Connection, Moved, Target};
 use crate::error::{ConfigError, ConnectError};
 use crate::event::{ConnectId, ConnectionId, Event};
 use crate::pool::{Key, Pool};
+use crate::signed_id::SignedIds;
 use crate::stats::EndpointStats;
 use crate::tls::{self, ClientTls, ServerTls};
 
@@ -102,9 +103,8 @@ impl Endpoint {
             let reset_key = tls::derive(&secret, &[b"stateless reset"]);
             quic.reset_key(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &reset_key)));
             // A connection id that it did not make itself is not worth a reset, so it must know those of its former life
-            let [a, b, c, d, e, f, g, h, ..] = tls::derive(&secret, &[b"connection id"]);
-            let key = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
-            quic.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+            let key = hmac::Key::new(hmac::HMAC_SHA256, &tls::derive(&secret, &[b"connection id"]));
+            quic.cid_generator(move || Box::new(SignedIds(key.clone())));
         }
         Ok(Self {
             quic: quinn_proto::Endpoint::new(Arc::new(quic), None, config.mtu_discovery, None),

@@ -31,6 +31,7 @@ mod request;
 mod scheduler;
 mod session;
 mod settings;
+mod signed_id;
 mod stats;
 mod stream;
 mod subprotocol;
