@@ -1,10 +1,11 @@
 //! One HTTP/3 connection: what QUIC reports, its timers, and its end.
 //!
 //! The parts: `drain` ends it gently, `incoming` finds out what a peer's stream is, `identity` what TLS knows, `requests` asks
-//! for sessions and answers, `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` carries the application's
-//! bytes and datagrams.
+//! for sessions and answers, `sessions` lives on CONNECT streams, `sharing` sees to it that there are not too many, `streams` and
+//! `datagrams` carry the application's bytes.
 
 mod causes;
+mod datagrams;
 mod drain;
 mod identity;
 mod incoming;
