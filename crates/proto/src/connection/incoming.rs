@@ -5,7 +5,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use quinn_proto::{Chunk, Dir, ReadError, Side, StreamId, VarInt};
 
-use super::{Connection, Timer};
+use super::Connection;
+use super::timer::Timer;
 use crate::code::H3Code;
 use crate::control::{Control, Instruction};
 use crate::qpack;

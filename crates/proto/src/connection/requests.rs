@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use quinn_proto::{Dir, StreamId};
 
-use super::{Connection, Target, Timer};
+use super::timer::Timer;
+use super::{Connection, Target};
 use crate::code::H3Code;
 use crate::error::ConnectError;
 use crate::event::{ConnectId, Event};

@@ -5,10 +5,11 @@ use std::time::Instant;
 use bytes::BytesMut;
 use quinn_proto::{StreamId, VarInt};
 
+use super::Connection;
 use super::drain::going_away;
 use super::incoming::Input;
 use super::requests::unavailable;
-use super::{Connection, Timer};
+use super::timer::Timer;
 use crate::capsule::{self, Capsule};
 use crate::code::H3Code;
 use crate::error::{CloseSource, ConnectError, SessionError};

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use quinn_proto::{Dir, StreamId, VarInt};
 
+use super::Connection;
 use super::incoming::Input;
-use super::{Connection, Timer};
+use super::timer::Timer;
 use crate::capsule;
 use crate::code::{self, H3Code};
 use crate::event::{self, Event};
