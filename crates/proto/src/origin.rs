@@ -65,7 +65,7 @@ fn is_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Field;
+    use crate::field::Field;
 
     fn allows(allowed: &AllowedOrigins, authority: &str, origins: &[&str]) -> bool {
         let headers = origins.iter().map(|&origin| Field::from(("origin", origin))).collect();

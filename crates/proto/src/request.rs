@@ -5,54 +5,9 @@ use std::array;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 
+use crate::field::{Field, is_token};
 use crate::settings::Dialect;
 use crate::{qpack, subprotocol};
-
-/// A header field: its name, in lower case, and its value
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Field {
-    /// In lower case (RFC 9114 §4.2)
-    pub name: String,
-    /// Most often text, but no encoding is promised
-    pub value: Bytes,
-}
-
-impl Field {
-    /// A field; the name is put in lower case
-    pub fn new(name: impl Into<String>, value: impl Into<Bytes>) -> Self {
-        let mut name = name.into();
-        name.make_ascii_lowercase();
-        Self { name, value: value.into() }
-    }
-
-    /// Whether HTTP/3 permits this field: names and values of allowed characters, and none that is about a connection
-    /// of HTTP/1.1 (RFC 9114 §4.2)
-    #[must_use]
-    pub fn is_valid(&self) -> bool {
-        let is_allowed = match self.name.as_str() {
-            "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => false,
-            "te" => self.value == "trailers",
-            name => is_token(name) && !name.bytes().any(|byte| byte.is_ascii_uppercase()),
-        };
-        // RFC 9110 §5.5; bytes from 0x80 on are of an unknown encoding, but allowed
-        is_allowed && self.value.iter().all(|&byte| byte == b'\t' || !byte.is_ascii_control())
-    }
-
-    /// Whether it says what this library says by itself, so that an application must not
-    #[must_use]
-    pub fn is_reserved(&self) -> bool {
-        let name = self.name.as_str();
-        matches!(name, subprotocol::OFFER | subprotocol::CHOICE | "host" | "content-length")
-            || name.starts_with(':')
-            || name.starts_with("sec-webtransport-http3-draft")
-    }
-}
-
-impl From<(&str, &str)> for Field {
-    fn from((name, value): (&str, &str)) -> Self {
-        Self::new(name, Bytes::copy_from_slice(value.as_bytes()))
-    }
-}
 
 /// What a client asks for when it opens a session
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -250,11 +205,6 @@ fn split<const N: usize>(fields: Vec<(Bytes, Bytes)>, known: [&str; N]) -> Resul
         }
     }
     Ok((pseudo, headers))
-}
-
-/// RFC 9110 §5.6.2
-fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -493,14 +443,6 @@ mod tests {
         assert_eq!(decode(&[(":method", "CONNECT"), (":authority", "example.com:443")]), Ok(Inbound::Unsupported));
         assert_malformed(&connect(&[(":protocol", "")]));
         assert_malformed(&[(":method", "CONNECT")]);
-    }
-
-    #[test]
-    fn what_the_library_says_by_itself_is_reserved() {
-        for name in [":path", "WT-Protocol", "wt-available-protocols", "sec-webtransport-http3-draft02", "host", "content-length"] {
-            assert!(Field::new(name, "x").is_reserved(), "{name}");
-        }
-        assert!(!Field::from(("origin", "null")).is_reserved());
     }
 
     /// RFC 9114 §4.3.1

@@ -3,7 +3,7 @@
 use sfv::{BareItem, Item, ItemSerializer, List, ListEntry, ListSerializer, Parser, StringRef};
 
 use crate::error::ConfigError;
-use crate::request::Field;
+use crate::field::Field;
 
 /// The field of a request
 pub(crate) const OFFER: &str = "wt-available-protocols";
