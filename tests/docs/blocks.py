@@ -8,8 +8,8 @@ shown to readers stands in HTML comments:
 - ``<!-- prints -->``: the next block is what the code since the last such comment, or since the stage, has printed.
 
 A block with a ``title`` is a file, written to the directory in which the page runs. A ``console`` block runs commands there, each after a
-``$``, and has lines of what they print, in which ``...`` stands for anything. A command that does not end by itself, a server, is
-interrupted at the next stage, or when the page ends. So that pages can run at the same time, the well-known ports in them become free ones.
+``$``, and has lines of what they print, in which ``...`` stands for anything. A server is interrupted at the next stage, or when the
+page ends; it, like the other commands, exits with 0. So that pages can run at the same time, the well-known ports in them become free ones.
 """
 
 import ast
@@ -48,7 +48,6 @@ _NOT_RUN = (
     "SSLKEYLOGFILE",
 )  # what installs, needs root, or asks a shell to remember
 _PATIENCE = 20.0  # seconds for a command to print what it should
-_ENDED = (0, -signal.SIGINT, 128 + signal.SIGINT)
 
 
 @dataclass(frozen=True)
@@ -129,7 +128,7 @@ def _matches(pattern: str, text: str) -> bool:
 
 @asynccontextmanager
 async def _commands(directory: Path) -> AsyncIterator[Callable[[str], Any]]:
-    """Starts commands in *directory*; leaving the context, they end well, those that do not by themselves by SIGINT."""
+    """Starts commands in *directory*; leaving the context, they end well, servers by SIGINT."""
     environment = os.environ | {
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "PYTHONUNBUFFERED": "1",
@@ -147,15 +146,21 @@ async def _commands(directory: Path) -> AsyncIterator[Callable[[str], Any]]:
     try:
         yield start
         for command, process in reversed(running):
-            with contextlib.suppress(ProcessLookupError):
+            if _serves(directory, command):
                 process.send_signal(signal.SIGINT)
             output, _ = await asyncio.wait_for(process.communicate(), _PATIENCE)
-            assert process.returncode in _ENDED, f"{command!r} ended with {process.returncode}:\n{output.decode()}"
+            assert process.returncode == 0, f"{command!r} ended with {process.returncode}:\n{output.decode()}"
     finally:
         for _, process in running:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+
+
+def _serves(directory: Path, command: str) -> bool:
+    """Whether a command runs a server, which does not end by itself."""
+    script = directory / shlex.split(command)[1]
+    return script.is_file() and re.search(r"\bServer(App)?\(", script.read_text(encoding="utf-8")) is not None
 
 
 async def _console(item: Item, text: str, start: Callable[[str], Any]) -> None:
