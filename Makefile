@@ -68,7 +68,7 @@ fuzz: toolchain ## look for input that breaks a decoder, the endpoint or a sessi
 
 docs: $(VENV)/.docs ## build the documentation in build/site; a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet --site-dir build/site
-	@echo "built: build/site/index.html"
+	@echo "built: build/site/index.html; its search wants a server: $(PYTHON) -m http.server -d build/site"
 
 clean: ## delete what was built and installed here
 	rm -rf $(VENV) .venv-* target build dist .mypy_cache .pytest_cache .ruff_cache
@@ -98,4 +98,5 @@ $(VENV)/.wheel: $(WHEEL_SOURCES) $(VENV)/.dev | toolchain
 	rm -rf build/wheel
 	$(VENV)/bin/maturin build --release $(LOCKED) --interpreter $(PYTHON) --out build/wheel
 	$(PYTHON) -m pip install --quiet --force-reinstall --no-deps build/wheel/*.whl
-	touch $@
+	@echo "built and installed in $(VENV): $$(ls build/wheel)"
+	@touch $@
