@@ -6,7 +6,9 @@ with an underscore. Each needs:
 - a docstring; the fields of dataclasses and enumerations may instead be told in that of their class;
 - **units**: where a number that is measured in something comes in or out, the docstring, or that of its class or module, names its unit;
 - **errors**: what a function raises itself, its docstring names, and one that waits for the network says what that may raise;
-- **source**: a class of the transport says which section of which document it implements, in its docstring or in those of its members.
+- **source**: a class of the transport says which section of which document it implements, in its docstring or in those of its members;
+  one of the framework that stands right on the transport says so too, or which class of `web_transport` does the work. What is above,
+  as routes, pools and serializers, has no source but itself.
 """
 
 import ast
@@ -28,6 +30,10 @@ import web_transport
 MEASURED = re.compile(r"(?:^|_)(timeout|interval|delay|ttl|age|seconds|validity|rtt|size|bytes|length|limit|window)(?:$|_)")
 UNIT = re.compile(r"\b(seconds?|s|ms|bytes?|bits?|MiB|KiB|datagrams?|characters|days|numbers?|how many)\b", re.IGNORECASE)
 SOURCE = re.compile(r"\b(WT §|RFC \d|W3C|draft-|NSS|Source:)")
+CARRIED_OUT = re.compile(r"`web_transport\.\w+`")
+ON_THE_TRANSPORT = {
+    f"pywebtransport.{name}" for name in ("client", "config", "connection", "constants", "datagrams", "server", "session", "stream")
+}
 ERRORS = re.compile(r"\b(\w+(?:Error|Rejected|Closed\w*|Timeout)|raises?|raised)\b|\bsucceeds\b|\balways\b")
 
 
@@ -141,8 +147,11 @@ def waits(tree: ast.AST) -> bool:
 def class_complaints(kind: type, doc: str, context: str) -> Iterator[str]:
     """The source of a class, and the fields of one that only has fields."""
     everything = doc + context + "".join(inspect.getdoc(member) or "" for member in vars(kind).values() if function_of(member))
-    if kind.__module__.startswith("web_transport") and not SOURCE.search(everything + source_docs(kind)):
+    everything += source_docs(kind)
+    if kind.__module__.startswith("web_transport") and not SOURCE.search(everything):
         yield "no source"
+    if kind.__module__ in ON_THE_TRANSPORT and not (SOURCE.search(everything) or CARRIED_OUT.search(everything)):
+        yield "no source, and no class of the transport that does the work"
     if issubclass(kind, enum.Enum):
         return
     if dataclasses.is_dataclass(kind):

@@ -26,6 +26,8 @@ __all__ = ["WebTransportClient"]
 class WebTransportClient:
     """Connects to servers, all through one UDP socket: leaving ``async with`` closes all its connections.
 
+    A `web_transport.Client` does the work.
+
     Args:
         config: What it does; None: the defaults.
     Raises:

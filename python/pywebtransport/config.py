@@ -82,13 +82,14 @@ class _Config:
     on paths that suit that (RFC 9438 §4.3)."""
 
     connection_receive_window: int = _setting(16 * MIB, _WINDOW)
-    """Bytes that a peer may send on all streams of a connection before they are read."""
+    """Bytes that a peer may send on all streams of a connection before they are read (RFC 9000 §4.1)."""
 
     connection_send_window: int = _setting(16 * MIB, _WINDOW)
     """Bytes of a connection that are kept until the peer has acknowledged them; writes wait for room."""
 
     stream_receive_window: int = _setting(8 * MIB, _WINDOW)
-    """Bytes that a peer may send on one stream before they are read."""
+    """Bytes that a peer may send on one stream before they are read (RFC 9000 §4.1): 8 MiB let 80 MB through in a second where a
+    round trip takes 100 ms."""
 
     initial_max_data: int = _setting(16 * MIB, _integer(1, (1 << 32) - 1))
     """Bytes that a peer may send on one session before they are read, if it has flow control of sessions (WT §5)."""
@@ -100,10 +101,11 @@ class _Config:
     """Not used: `max_streams_uni` holds from the beginning."""
 
     keep_alive_interval: float | None = _setting(30.0, _SECONDS.or_none())
-    """How long a connection may be silent before the peer is asked for a sign of life; None or 0: never."""
+    """How long a connection may be silent before the peer is asked for a sign of life; None or 0: never. After longer than 30 seconds
+    many routers forget it (RFC 9000 §10.1.2)."""
 
     max_idle_timeout: float | None = _setting(60.0, _SECONDS.or_none())
-    """Silence after which a connection is given up; None or 0: never."""
+    """Silence after which a connection is given up; None or 0: never. The smaller one of both sides holds (RFC 9000 §10.1)."""
 
     max_capsule_size: int = _setting(65536, _COUNT)
     """Not used: the transport keeps no capsule that is longer than the longest it knows."""
@@ -112,20 +114,20 @@ class _Config:
     """Connections that there may be at once; more are refused."""
 
     max_sessions: int = _setting(64, _COUNT)
-    """Sessions that there may be at once on one connection; more are refused."""
+    """Sessions that there may be at once on one connection; more are refused (WT §5.2)."""
 
     max_streams_bidi: int = _setting(100, _COUNT)
-    """Bidirectional streams of a peer that may be open at once on a connection; browsers expect 100. The larger of this and
-    `max_streams_uni` holds for both kinds."""
+    """Bidirectional streams of a peer that may be open at once on a connection: HTTP/3 expects 100 (RFC 9114 §6.1). The larger of this
+    and `max_streams_uni` holds for both kinds."""
 
     max_streams_uni: int = _setting(100, _COUNT)
     """The same of unidirectional ones."""
 
     max_pending_streams: int = _setting(32, _COUNT_OR_0)
-    """Streams that wait for their session on a connection; then the oldest is refused."""
+    """Streams that wait for their session on a connection; then the oldest is refused (WT §4.6)."""
 
     max_pending_datagrams: int = _setting(256, _COUNT_OR_0)
-    """Datagrams that wait for their session on a connection; then the oldest is dropped."""
+    """Datagrams that wait for their session on a connection; then the oldest is dropped (WT §4.6)."""
 
     pending_event_ttl: float = _setting(5.0, _SOME_SECONDS)
     """How long streams and datagrams wait for their session."""
@@ -217,7 +219,7 @@ class ClientConfig(_Config):
     """`ssl.CERT_NONE` takes any certificate of a server, which is for tests only; the others verify it."""
 
     server_certificate_hashes: Sequence[bytes] | None = _setting(None, _HASHES.or_none())
-    """SHA-256 hashes of the certificates to accept, whatever their names and issuers are, and no others."""
+    """SHA-256 hashes of the certificates to accept, whatever their names and issuers are, and no others: W3C WebTransport has the same."""
 
     wt_available_protocols: Sequence[str] = _setting((), _STRINGS)
     """Application protocols to offer to every server, the best first (WT §3.3)."""
@@ -238,4 +240,4 @@ class ServerConfig(_Config):
 
     allowed_origins: Sequence[str] | None = _setting(None, _STRINGS.or_none())
     """Where pages may come from that ask for a session, as in ``["https://a.example"]``, or ``["*"]``; None: only from the server's
-    own host."""
+    own host (WT §3.2; RFC 6454)."""

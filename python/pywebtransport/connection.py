@@ -35,7 +35,7 @@ class WebTransportConnection:
 
     Clients get connections with their sessions (`WebTransportSession.connection`), servers from
     `WebTransportServer.incoming_connections`. A connection is over when its last session is, and a client's already when the first is
-    that was made on it.
+    that was made on it. Source: RFC 9000 §5; WT §5, for those that carry several.
     """
 
     def __init__(self, config: ClientConfig | ServerConfig, connect: Connect | None = None, *, origin: str = "") -> None:

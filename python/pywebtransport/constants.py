@@ -12,8 +12,9 @@ DEFAULT_USER_AGENT = "pywebtransport"
 class ErrorCodes(IntEnum):
     """Codes with which connections, sessions and streams end.
 
-    Those of the protocols are for connections, and `pywebtransport` sends them itself where they are due. Sessions and streams
-    end with codes of the application, 32 bits unsigned: any numbers that both sides know, for which the ``APP_`` ones are a proposal.
+    Those of the protocols (RFC 9114 §8.1, RFC 9204 §6, RFC 9297 §5.2 and WT) are for connections, and `pywebtransport` sends them
+    itself where they are due. Sessions and streams end with codes of the application (WT §4.4 and §6), 32 bits unsigned: any numbers that
+    both sides know, for which the ``APP_`` ones are a proposal.
     """
 
     # RFC 9297 §5.2

@@ -19,7 +19,7 @@ class WebTransportDatagrams:
     """The datagrams of `WebTransportSession.datagrams`; awaiting it gives itself, which code for older versions does.
 
     They wait in the transport's queue until somebody receives or listens. While there are listeners of ``DATAGRAM_RECEIVED``
-    these get them all, and `receive` waits; one that waited before they came has its turn first.
+    these get them all, and `receive` waits; one that waited before they came has its turn first. Source: WT §4.5; RFC 9221.
     """
 
     def __init__(

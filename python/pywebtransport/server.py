@@ -32,6 +32,8 @@ HttpHandler: TypeAlias = Callable[[web_transport.HttpRequest], web_transport.Htt
 class WebTransportServer:
     """Takes connections: leaving ``async with`` closes it.
 
+    A `web_transport.Server` does the work.
+
     Args:
         config: What it does, and its certificate.
         http_handler: Answers plain HTTP/3 requests, as `web_transport.Server` says; without it they get a 404.

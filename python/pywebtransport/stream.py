@@ -1,4 +1,4 @@
-"""Streams: bytes that arrive once and in order, both ways or one."""
+"""Streams: bytes that arrive once and in order, both ways or one. Source: WT §4.2 and §4.3; RFC 9000 §2."""
 
 import asyncio
 import time
