@@ -3,7 +3,8 @@
 Public is what ``__all__`` of `web_transport` and of the modules of `pywebtransport` names, and what these classes have that does not begin
 with an underscore. Each needs:
 
-- a docstring; the fields of dataclasses and enumerations may instead be told in that of their class;
+- a docstring, which constants and aliases have behind them; the fields of dataclasses and enumerations may instead be told in that of
+  their class;
 - **units**: where a number that is measured in something comes in or out, the docstring, or that of its class or module, names its unit;
 - **errors**: what a function raises itself, its docstring names, and one that waits for the network says what that may raise;
 - **source**: a class of the transport says which section of which document it implements, in its docstring or in those of its members;
@@ -21,6 +22,7 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterator
+from itertools import zip_longest
 from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -173,16 +175,35 @@ def attribute_docs(kind: type) -> dict[str, str]:
         if each.__module__.partition(".")[0] in ("web_transport", "pywebtransport"):
             body = ast.parse(textwrap.dedent(inspect.getsource(each))).body[0]
             assert isinstance(body, ast.ClassDef)
-            for field, text in zip(body.body, body.body[1:], strict=False):
-                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-                    docs[field.target.id] = str(getattr(text.value, "value", ""))
+            docs |= {name: text for name, text in assigned(body.body).items() if text}
     return docs
+
+
+def assigned(statements: list[ast.stmt]) -> dict[str, str]:
+    """The names that are assigned to, each with the string behind it, or ""."""
+    docs: dict[str, str] = {}
+    for statement, behind in zip_longest(statements, statements[1:]):
+        if isinstance(statement, ast.If):
+            docs |= assigned(statement.body) | assigned(statement.orelse)
+        elif isinstance(statement, ast.Assign | ast.AnnAssign):
+            text = behind.value.value if isinstance(behind, ast.Expr) and isinstance(behind.value, ast.Constant) else ""
+            for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+                if isinstance(target, ast.Name):
+                    docs[target.id] = str(text)
+    return docs
+
+
+def silent(module: ModuleType) -> Iterator[str]:
+    """The public constants and aliases of a module that have no string behind them."""
+    docs = assigned(ast.parse(inspect.getsource(module)).body)
+    yield from (f"{module.__name__}.{name}" for name in getattr(module, "__all__", ()) if docs.get(name) == "")
 
 
 def main() -> int:
     """Print what is missing, and return the exit status."""
     names = list(public())
     missing = [f"{name.path}: {complaint}" for name in names for complaint in complaints(name)]
+    missing += [f"{path}: no docstring" for module in modules() for path in silent(module)]
     print("\n".join(missing) if missing else f"{len(names)} public names, each with its docstring")
     return 1 if missing else 0
 

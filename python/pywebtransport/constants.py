@@ -5,8 +5,13 @@ from enum import IntEnum
 __all__ = ["DEFAULT_PORT", "DEFAULT_USER_AGENT", "MIB", "ErrorCodes"]
 
 MIB = 1024 * 1024
+"""Bytes of a mebibyte."""
+
 DEFAULT_PORT = 4433
+"""The UDP port that a `ServerConfig` listens on unless it says another."""
+
 DEFAULT_USER_AGENT = "pywebtransport"
+"""The ``user-agent`` of requests unless a `ClientConfig` says another (RFC 9110 §10.1.5)."""
 
 
 class ErrorCodes(IntEnum):

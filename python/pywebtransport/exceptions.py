@@ -305,6 +305,7 @@ class _Translating:
 
 
 translating = _Translating()
+"""``with translating:`` raises what the transport raises in it as one of these errors."""
 
 
 def _restored(kind: type[WebTransportError], state: dict[str, Any]) -> WebTransportError:

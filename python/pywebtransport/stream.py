@@ -324,3 +324,4 @@ class WebTransportStream(_Reading, _Writing):
 
 
 WebTransportBidirectionalStream: TypeAlias = WebTransportStream
+"""The same by its long name."""

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 else:
     Buffer: TypeAlias = bytes | bytearray | memoryview  # and all their kind: `collections.abc.Buffer` is not in Python 3.11
+    """What has bytes that can be read in place."""
 
 __all__ = [
     "Address",
