@@ -1,7 +1,7 @@
 //! Any network, any calls: from a seed follow a network and what two applications do, and whatever happens is checked
 //! against a model of a session.
 //!
-//! `SEED=n` runs one seed and tells what happens, `SCENARIOS=n` runs so many.
+//! `SEED=n` runs one seed and tells what happens, `SCENARIOS=n` runs so many, from `SEED` on if there is one.
 
 mod model;
 mod sim;
@@ -582,10 +582,12 @@ impl Drop for Replay {
 
 fn run(count: u64, impatient: bool) {
     let variable = |name| std::env::var(name).ok().and_then(|value| value.parse::<u64>().ok());
-    if let Some(seed) = variable("SEED") {
+    let (first, scenarios) = (variable("SEED"), variable("SCENARIOS"));
+    if let (Some(seed), None) = (first, scenarios) {
         return Scenario::new(seed, impatient, true).run();
     }
-    for seed in 0..variable("SCENARIOS").unwrap_or(count) {
+    let first = first.unwrap_or(0);
+    for seed in first..first + scenarios.unwrap_or(count) {
         let _replay = Replay(seed);
         Scenario::new(seed, impatient, false).run();
     }
