@@ -60,7 +60,7 @@ class EchoServer(NamedTuple):
 @asynccontextmanager
 async def running(*command: str | Path, home: str | None = None) -> AsyncIterator[Process]:
     """Run *command*; leaving the context ends it, at once and with every process that it started."""
-    environment = os.environ | ({"HOME": home} if home else {})
+    environment = os.environ | ({"HOME": home, "TMPDIR": home} if home else {})  # what is killed cannot tidy up
     process = await asyncio.create_subprocess_exec(
         *command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, start_new_session=True, env=environment
     )

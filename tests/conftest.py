@@ -3,7 +3,8 @@
 import asyncio
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,15 @@ class Pair:
     async def bi(self) -> tuple[tuple[SendStream, RecvStream], tuple[SendStream, RecvStream]]:
         """A bidirectional stream of the client: the client's end and the server's."""
         return await self.client.open_bi(), await self.server.accept_bi()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Where processes put their temporary files: what those leave that had to be killed, pytest deletes a few runs later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr(tempfile, "tempdir", None)  # it was looked up before
+        yield
 
 
 @pytest.fixture(scope="session")

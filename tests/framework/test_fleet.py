@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from pywebtransport import ClientError, ClientFleet, HandshakeError, MiddlewareRejected
+from pywebtransport import ClientError, ClientFleet, EventType, HandshakeError, MiddlewareRejected
 
 from tests.framework.meeting import call, url_of
 
@@ -27,22 +27,45 @@ async def test_all_connect_and_take_turns(serve_echo, make_client):
     await fleet.close_all()
 
 
-async def test_one_that_fails_leaves_no_session(serve_echo, make_client):
-    """All or none: those that were connected are closed again."""
+@pytest.fixture
+async def halves(serve_echo, make_client):
+    """A fleet whose second client gets its answer, which is a refusal, only when *rest* is done: the others are connected."""
     app = await serve_echo()
+    clients = [make_client(), make_client(headers={"x-refused": "1"}), make_client()]
+    rest = asyncio.gather(*(client.events.wait_for(EventType.CONNECTION_ESTABLISHED) for client in (clients[0], clients[2])))
+    answer = asyncio.Event()
 
     @app.middleware
     async def refuse(session):
         if "x-refused" in session.headers:
+            await answer.wait()
             raise MiddlewareRejected(503)
 
-    async with ClientFleet([make_client(), make_client(headers={"x-refused": "1"}), make_client()]) as fleet:
-        with pytest.raises(HandshakeError) as refused:
-            await fleet.connect_all(url_of(app.server))
-        assert refused.value.status_code == 503
-        assert [client.diagnostics().connection_states for client in fleet.clients] == [{}, {}, {}]
-        fleet.clients[1].set_default_headers({})
-        assert len(await fleet.connect_all(url_of(app.server), headers={"x-a": "b"}, timeout=5)) == 3
+    async with ClientFleet(clients) as fleet:
+        yield fleet, url_of(app.server), rest, answer
+
+
+async def test_one_that_fails_leaves_no_session(halves):
+    """All or none: those that were connected are closed again."""
+    fleet, url, rest, answer = halves
+    rest.add_done_callback(lambda _: answer.set())
+    with pytest.raises(HandshakeError) as refused:
+        await fleet.connect_all(url)
+    assert refused.value.status_code == 503
+    assert [client.diagnostics().connection_states for client in fleet.clients] == [{}, {}, {}]
+    fleet.clients[1].set_default_headers({})
+    assert len(await fleet.connect_all(url, headers={"x-a": "b"}, timeout=5)) == 3
+
+
+async def test_cancelled_it_leaves_no_session(halves):
+    """The same where somebody does not want to wait for the last."""
+    fleet, url, rest, _ = halves
+    connecting = asyncio.create_task(fleet.connect_all(url))
+    await rest
+    connecting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await connecting
+    assert [client.diagnostics().connection_states for client in fleet.clients] == [{}, {}, {}]
 
 
 def test_a_fleet_has_a_client():
