@@ -272,11 +272,12 @@ impl Model {
             SessionError::Peer { by: CloseSource::Session, code: None, .. } => {
                 session.cancelled || self.impatient && end_near || self.endpoint_closed[peer].is_some()
             }
-            SessionError::Peer { by: CloseSource::Application, code, reason } => match &self.endpoint_closed[peer] {
-                Some((closed, text)) if Some(*closed) == *code => text == reason,
-                // What is left of a session whose peer has given up waiting for us
-                _ => (self.impatient || session.cancelled) && *code == Some(0x100),
-            },
+            SessionError::Peer { by: CloseSource::Application, code, reason } => {
+                let closed = self.endpoint_closed[peer].as_ref();
+                closed.is_some_and(|(closed, text)| Some(*closed) == *code && text == reason)
+                    // What is left of a session whose peer has given up waiting for us
+                    || (self.impatient || session.cancelled) && *code == Some(0x100)
+            }
             // The peer's CONNECTION_CLOSE may be lost, and then nobody is there any more
             SessionError::Peer { by: CloseSource::ConnectionReset, .. } | SessionError::TimedOut => {
                 self.impatient || session.cancelled || self.endpoint_closed[peer].is_some()
