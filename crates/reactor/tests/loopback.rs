@@ -61,6 +61,27 @@ fn bytes_come_back() {
     assert_eq!(recv.closed(8), Ok(Some(None)));
 }
 
+/// A stream goes to whoever asks first once it is there, and who had waited for it waits for the next
+#[test]
+fn a_stream_that_another_had_waited_for_is_not_lost() {
+    let main = Loop::new();
+    let server = main.server(Config { max_concurrent_streams: 4, ..Config::default() });
+    let client = main.client(Config::default());
+    let (here, there) = main.session(&client, &server);
+    let sends: Vec<_> = std::iter::from_fn(|| here.open_uni(8).unwrap()).collect();
+    let recvs: Vec<_> = sends.iter().map(|_| main.accept_uni(&there).unwrap()).collect();
+    let finish = |index: usize| {
+        sends[index].finish().unwrap();
+        assert_eq!(main.read_to_end(&recvs[index]).unwrap(), b"");
+    };
+    finish(0);
+    let next = main.accept_uni(&there).unwrap(); // it has been opened for 8, and waits for who asks
+    assert_eq!(here.open_uni(9).unwrap().unwrap().id(), next.id());
+    assert!(here.open_uni(8).unwrap().is_none());
+    finish(1);
+    assert_ne!(main.until(|| here.open_uni(8).transpose()).unwrap().id(), next.id());
+}
+
 /// Whoever has a mailbox is expected to drain it; until then the thread does what there is to do
 #[test]
 fn a_loop_that_does_not_come_is_stood_in_for() {
