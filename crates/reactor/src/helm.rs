@@ -9,7 +9,7 @@
 //! Each turn is made under one lock. A loop that finds it taken does not wait: it leaves word that it was there, and whoever holds the
 //! lock looks for that after letting go.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, TryLockError};
 use std::time::{Duration, Instant};
 use std::{io, thread};
@@ -23,6 +23,11 @@ use crate::sync::{Mutex, MutexGuard, lock};
 /// How long the loop may let something wait. Longer than its ordinary work takes between two looks, shorter than any peer's patience.
 const PATIENCE: Duration = Duration::from_millis(4);
 
+/// Somebody came in vain, or did something after which there must be a turn
+const CAME: u8 = 1;
+/// And the socket had something to read, which no poll tells twice
+const READABLE: u8 = 2;
+
 pub(crate) const SOCKET: Token = Token(0);
 pub(crate) const WAKER: Token = Token(1);
 
@@ -31,11 +36,12 @@ pub(crate) const WAKER: Token = Token(1);
 pub(crate) struct Helm {
     /// `None`: not yet, or it has ended
     reactor: Mutex<Option<Reactor>>,
+    /// It has ended
     over: AtomicBool,
     /// How often the loop came
     visits: AtomicU64,
-    /// Somebody came in vain, or did something after which there must be a turn
-    missed: AtomicBool,
+    /// `CAME`, `READABLE`: what the next turn is for
+    missed: AtomicU8,
     /// Changed only by who holds the reactor, so that the last turn's word stands
     plan: Mutex<Plan>,
 }
@@ -67,7 +73,12 @@ impl Helm {
 
     /// Give it up before anybody has turned it
     pub(crate) fn sink(&self) {
-        self.end(Turning(lock(&self.reactor)));
+        *lock(&self.reactor) = None;
+    }
+
+    /// The reactor has ended: the thread ends too, once it wakes
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, SeqCst);
     }
 
     /// Do something with the reactor while nobody turns it, nor ends it
@@ -79,20 +90,19 @@ impl Helm {
     pub(crate) fn visit(&self, endpoint: &Endpoint, readable: bool, tokens: &mut Vec<u64>) -> bool {
         self.visits.fetch_add(1, SeqCst);
         // Left before looking: then a thread that holds the helm at that moment finds it
-        self.missed.store(true, SeqCst);
+        self.missed.fetch_or(if readable { CAME | READABLE } else { CAME }, SeqCst);
         let mut turning = match self.reactor.try_lock() {
             Ok(reactor) => Turning(reactor),
             Err(TryLockError::Poisoned(poisoned)) => Turning(poisoned.into_inner()),
             Err(TryLockError::WouldBlock) => return false,
         };
-        self.missed.store(false, SeqCst);
+        let readable = self.missed.swap(0, SeqCst) & READABLE != 0;
         let Some(reactor) = turning.0.as_mut() else { return false };
         let now = Instant::now();
         let due = reactor.turn(now, Caller::Loop, readable);
         tokens.append(reactor.woken());
         if reactor.is_over() {
-            self.end(turning);
-            endpoint.inbox().wake();
+            *turning.0 = None;
             return false;
         }
         let late = self.reschedule(due, now);
@@ -110,7 +120,7 @@ impl Helm {
         if let Some(reactor) = turning.0.as_mut() {
             reactor.obey(Instant::now());
             drop(turning);
-            self.missed.store(true, SeqCst);
+            self.missed.fetch_or(CAME, SeqCst);
             endpoint.inbox().rouse();
         }
     }
@@ -118,25 +128,24 @@ impl Helm {
     /// The thread's turn; returns whether there will be more
     fn turn(&self, mut readable: bool) -> bool {
         loop {
-            readable |= self.missed.swap(false, SeqCst);
+            readable |= self.missed.swap(0, SeqCst) & READABLE != 0;
             let mut turning = Turning(lock(&self.reactor));
             let Some(reactor) = turning.0.as_mut() else { return false };
             let due = reactor.turn(Instant::now(), Caller::Thread, readable);
             if reactor.is_over() {
-                self.end(turning);
+                *turning.0 = None;
                 return false;
             }
             lock(&self.plan).due = due;
             drop(turning);
-            if !self.missed.load(SeqCst) {
+            if !self.is_missed() {
                 return true;
             }
         }
     }
 
-    fn end(&self, mut turning: Turning<'_>) {
-        self.over.store(true, SeqCst);
-        *turning.0 = None;
+    fn is_missed(&self) -> bool {
+        self.missed.load(SeqCst) != 0
     }
 
     /// The loop has turned; returns whether the thread must be woken to make other plans
@@ -209,7 +218,7 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
     while !helm.over.load(SeqCst) {
         let now = Instant::now();
         watch.look(endpoint, now);
-        if watch.in_charge || helm.is_due(now) || helm.missed.load(SeqCst) {
+        if watch.in_charge || helm.is_due(now) || helm.is_missed() {
             if !helm.turn(watch.readable || !watch.in_charge) {
                 return;
             }
@@ -222,7 +231,7 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
         }
         let alarm = helm.set_alarm(if watch.in_charge { None } else { watch.patience });
         // Whoever has come in vain looks whether we sleep after leaving word, and so we look for that word after going to sleep
-        let at_once = (listens && !endpoint.inbox().sleep()) || helm.missed.load(SeqCst);
+        let at_once = (listens && !endpoint.inbox().sleep()) || helm.is_missed();
         let timeout =
             if at_once { Some(Duration::ZERO) } else { alarm.map(|alarm| alarm.saturating_duration_since(Instant::now())) };
         if let Err(error) = poll.poll(&mut events, timeout)
@@ -232,5 +241,34 @@ pub(crate) fn stand_by(endpoint: &Arc<Endpoint>, mut poll: Poll) {
         }
         endpoint.inbox().awake();
         watch.readable |= events.iter().any(|event| event.token() == SOCKET && event.is_readable());
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::{Ipv4Addr, UdpSocket};
+
+    use webtransport_proto::Config;
+    use webtransport_proto::tls::{ClientTls, Verification};
+
+    use super::*;
+    use crate::socket::Socket;
+
+    /// No poll tells twice of the same packet
+    #[test]
+    fn what_one_came_for_in_vain_is_read_by_the_next_who_comes() {
+        let proto = webtransport_proto::Endpoint::client(Config::default(), ClientTls::new(Verification::Dangerous).unwrap());
+        let (reactor, _poll) = Reactor::new(proto.unwrap(), Socket::client().unwrap()).unwrap();
+        let endpoint = Arc::clone(reactor.shared());
+        endpoint.helm.launch(reactor);
+        let mut tokens = Vec::new();
+        endpoint.visit(true, &mut tokens); // there is nothing yet, and from here on it is not asked for
+        let address = (Ipv4Addr::LOCALHOST, endpoint.local_address.port());
+        UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().send_to(&[0; 100], address).unwrap();
+        endpoint.helm.hold(|_| endpoint.visit(true, &mut tokens));
+        assert_eq!(endpoint.published().1.packets_received, 0);
+        endpoint.visit(false, &mut tokens);
+        assert_eq!(endpoint.published().1.packets_received, 1);
+        endpoint.helm.sink();
     }
 }

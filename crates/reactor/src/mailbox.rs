@@ -48,6 +48,18 @@ struct Endpoints {
     by_number: FxHashMap<usize, Weak<Endpoint>>,
 }
 
+/// Tokens for whoever drains: if a turn panics they go back, for most are other endpoints'
+struct Taken<'a> {
+    mailbox: &'a Mailbox,
+    tokens: Vec<u64>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.mailbox.post(&mut self.tokens);
+    }
+}
+
 impl Mailbox {
     /// An empty mailbox
     ///
@@ -99,17 +111,18 @@ impl Mailbox {
             return Vec::new();
         }
         let readable = self.bell.silence();
-        let Waiting { mut tokens, mut turns } = mem::take(&mut *lock(&self.waiting));
+        let Waiting { tokens, mut turns } = mem::take(&mut *lock(&self.waiting));
+        let mut taken = Taken { mailbox: self, tokens };
         turns.retain(|number| !readable.contains(number));
         for (numbers, readable) in [(readable, true), (turns, false)] {
             for number in numbers {
                 let endpoint = lock(&self.endpoints).by_number.get(&number).and_then(Weak::upgrade);
-                if endpoint.is_some_and(|endpoint| endpoint.visit(readable, &mut tokens)) {
+                if endpoint.is_some_and(|endpoint| endpoint.visit(readable, &mut taken.tokens)) {
                     self.ask(number); // it has more to do, after all that the loop has to do
                 }
             }
         }
-        tokens
+        mem::take(&mut taken.tokens)
     }
 
     /// What is readable while something waits: a file descriptor, or on Windows a socket

@@ -4,11 +4,13 @@
 
 mod common;
 
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use std::{io, panic, thread};
 
 use common::{Loop, target};
-use webtransport_reactor::proto::{CloseSource, Config, ConnectError, Response, SessionError};
+use webtransport_reactor::proto::{CloseSource, Config, ConnectError, Qlog, Response, SessionError};
 use webtransport_reactor::{Counts, DatagramError, EndpointHandle, RecvHandle, RequestGone, SessionHandle, StreamError};
 
 struct Pair {
@@ -59,6 +61,41 @@ fn bytes_come_back() {
     assert_eq!(main.read_to_end(&recv).unwrap(), b"hello");
     assert_eq!(main.until(|| send.closed(8).transpose()), Ok(None));
     assert_eq!(recv.closed(8), Ok(Some(None)));
+}
+
+/// Breaks when it is told to
+#[derive(Debug, Default)]
+struct Fragile(AtomicBool);
+
+impl Qlog for Fragile {
+    fn open(&self, _name: &str) -> Option<Box<dyn io::Write + Send + Sync>> {
+        assert!(!self.0.load(Ordering::SeqCst), "as it was told to");
+        None
+    }
+}
+
+/// A panic costs the endpoint in which it happens, and no other of the loop
+#[test]
+fn a_panic_ends_one_endpoint_and_wakes_all_who_wait_for_it() {
+    let main = Loop::new();
+    let fragile = Arc::new(Fragile::default());
+    let server = main.server(Config::default());
+    let client = main.client(Config { qlog: Some(Arc::clone(&fragile) as _), ..Config::default() });
+    let (here, _there) = main.session(&client, &server);
+    assert!(here.accept_uni(4).unwrap().is_none());
+    fragile.0.store(true, Ordering::SeqCst);
+    main.mailbox.post(&mut vec![77]); // of another endpoint
+    let connecting = client.connect(common::target(server.local_address())).unwrap();
+    assert!(connecting.poll(1).unwrap().is_none());
+    let (deadline, mut tokens) = (Instant::now() + Duration::from_secs(10), Vec::new());
+    while ![1, 4, 77].iter().all(|token| tokens.contains(token)) {
+        assert!(Instant::now() < deadline, "only {tokens:?}");
+        tokens.extend(panic::catch_unwind(|| main.mailbox.drain()).unwrap_or_default());
+    }
+    assert!(matches!(connecting.poll(1), Err(ConnectError::Closed)));
+    assert!(here.accept_uni(4).is_err());
+    main.gone(&client);
+    main.session(&main.client(Config::default()), &server);
 }
 
 /// A stream goes to whoever asks first once it is there, and who had waited for it waits for the next

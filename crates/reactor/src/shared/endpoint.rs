@@ -226,6 +226,8 @@ impl Endpoint {
             state.gone_waiters.wake(&mut woken);
         }
         self.post(&mut woken);
+        self.helm.set_over();
+        self.inbox.wake();
     }
 
     pub(crate) fn publish(&self, counts: Counts, totals: EndpointStats) {
