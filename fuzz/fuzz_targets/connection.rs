@@ -76,13 +76,13 @@ impl Ours {
         }
         if let Some(stream) = input.pick(&self.streams) {
             match op {
-                6 => endpoint.write(now, stream, Bytes::copy_from_slice(input.bytes())),
-                7 => endpoint.finish(now, stream),
+                6 => endpoint.write(stream, Bytes::copy_from_slice(input.bytes())),
+                7 => endpoint.finish(stream),
                 8 => endpoint.reset(now, stream, u32::from(input.byte())),
-                9 => endpoint.stop(now, stream, u32::from(input.byte())),
+                9 => endpoint.stop(stream, u32::from(input.byte())),
                 10 | 11 => drop(endpoint.read(now, stream, 1 + usize::from(input.byte()))),
                 12 => drop(endpoint.check_reset(now, stream)),
-                13 => endpoint.set_send_order(now, stream, u32::from(input.byte() % 3), i64::from(input.byte())),
+                13 => endpoint.set_send_order(stream, u32::from(input.byte() % 3), i64::from(input.byte())),
                 _ => {}
             }
         }

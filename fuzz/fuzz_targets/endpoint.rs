@@ -30,8 +30,8 @@ fn events(endpoint: &mut Endpoint, now: std::time::Instant) {
             Event::SessionRequested { session, .. } => drop(endpoint.accept_session(now, session, &Response::new(200))),
             Event::SessionEstablished { session, .. } => {
                 if let Some(stream) = endpoint.open_stream(now, session, Dir::Bi) {
-                    endpoint.write(now, stream, vec![7; 3000].into());
-                    endpoint.finish(now, stream);
+                    endpoint.write(stream, vec![7; 3000].into());
+                    endpoint.finish(stream);
                 }
                 let _ = endpoint.send_datagram(session, b"datagram");
             }

@@ -44,6 +44,8 @@ pub struct Endpoint {
     events: VecDeque<Event>,
     /// Connections that may have something to send, in turn
     dirty: VecDeque<u32>,
+    /// Connections to which something happened that may have consequences
+    unsettled: Vec<u32>,
     /// One entry for each connection with a timer; one that came too early is put back
     timers: BTreeSet<(Instant, u32)>,
     /// Datagrams that belong to no connection: version negotiation, refusals, stateless resets
@@ -64,6 +66,7 @@ struct Slot {
     connection: Option<Box<Connection>>,
     generation: u32,
     dirty: bool,
+    unsettled: bool,
     /// It counts as `handshaking`
     handshaking: bool,
     /// The entry of this slot among the timers
@@ -116,6 +119,7 @@ impl Endpoint {
             pool: Pool::default(),
             events: VecDeque::new(),
             dirty: VecDeque::new(),
+            unsettled: Vec::new(),
             timers: BTreeSet::new(),
             responses: VecDeque::new(),
             live: 0,
@@ -249,6 +253,22 @@ impl Endpoint {
         self.timers.first().map(|&(deadline, _)| deadline)
     }
 
+    /// Let what came and what was asked have its consequences; `poll_transmit` does that too, if nobody did
+    ///
+    /// Once for many calls: a stream's header, its bytes and its end then go to QUIC together, and the most urgent streams first.
+    pub fn settle(&mut self, now: Instant) {
+        while let Some(index) = self.unsettled.pop() {
+            let Some(slot) = self.slots.get_mut(index as usize) else { continue };
+            slot.unsettled = false;
+            let Some(connection) = &mut slot.connection else { continue };
+            connection.settle(now);
+            self.account(index);
+            self.collect(index);
+            self.touch(index);
+            self.move_connects(now, index);
+        }
+    }
+
     /// What to send next: up to `max_segments` datagrams of one size to one address, appended to `buf`
     pub fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
         let transmit = self.next_transmit(now, max_segments, buf)?;
@@ -262,6 +282,7 @@ impl Endpoint {
             buf.extend_from_slice(&bytes);
             return Some(transmit);
         }
+        self.settle(now);
         while let Some(index) = self.dirty.pop_front() {
             let Some(slot) = self.slots.get_mut(index as usize) else { continue };
             slot.dirty = false;
@@ -352,14 +373,11 @@ impl Endpoint {
         index
     }
 
-    /// Do something with a connection, and then whatever follows from it
-    fn with<T>(&mut self, now: Instant, id: ConnectionId, call: impl FnOnce(&mut Connection) -> T) -> Option<T> {
-        let connection = self.slot_of(id)?;
-        let result = call(connection);
-        connection.settle(now);
+    /// Do something with a connection; what follows from it comes with `settle`
+    fn with<T>(&mut self, id: ConnectionId, call: impl FnOnce(&mut Connection) -> T) -> Option<T> {
+        let result = call(self.slot_of(id)?);
         self.collect(id.index);
-        self.touch(id.index);
-        self.move_connects(now, id.index);
+        self.unsettle(id.index);
         Some(result)
     }
 
@@ -367,10 +385,10 @@ impl Endpoint {
     fn drive(&mut self, now: Instant, index: u32) {
         if let Some(connection) = self.slot(index) {
             connection.drive(now);
+            self.account(index);
             self.collect(index);
             self.drive_quic(index);
-            self.touch(index);
-            self.move_connects(now, index);
+            self.unsettle(index);
         }
     }
 
@@ -397,7 +415,8 @@ impl Endpoint {
         }
     }
 
-    fn collect(&mut self, index: u32) {
+    /// Count what came of the handshake, and of requests
+    fn account(&mut self, index: u32) {
         let Some(slot) = self.slots.get_mut(index as usize) else { return };
         let Some(connection) = &mut slot.connection else { return };
         if slot.handshaking && !connection.quic.is_handshaking() {
@@ -410,6 +429,14 @@ impl Endpoint {
             None => {}
         }
         self.totals.sessions_rejected += connection.take_rejected();
+    }
+
+    /// Take over a connection's events
+    fn collect(&mut self, index: u32) {
+        let Some(connection) = self.slots.get_mut(index as usize).and_then(|slot| slot.connection.as_deref_mut()) else { return };
+        if connection.events.is_empty() {
+            return; // as after most calls
+        }
         for event in connection.events.drain(..) {
             match event {
                 Event::SessionEstablished { .. } => self.totals.sessions_accepted += 1,
@@ -418,6 +445,16 @@ impl Endpoint {
             }
             self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
             self.events.push_back(event);
+        }
+    }
+
+    /// Something happened to a connection
+    fn unsettle(&mut self, index: u32) {
+        if let Some(slot) = self.slots.get_mut(index as usize)
+            && slot.connection.is_some()
+            && !std::mem::replace(&mut slot.unsettled, true)
+        {
+            self.unsettled.push(index);
         }
     }
 

@@ -92,7 +92,7 @@ fn streams_that_come_and_go_leave_nothing() {
         while let Some(event) = sim.server.poll_event() {
             if let Event::StreamOpened { stream, .. } | Event::StreamReadable { stream } = event {
                 while let Read::Chunk(_) = sim.server.read(now, stream, 100) {}
-                sim.server.finish(now, stream);
+                sim.server.finish(stream);
             }
         }
     });
@@ -232,7 +232,7 @@ fn a_peer_that_does_not_read_its_connect_stream_is_closed() {
     let now = sim.now;
     assert!(sim.server.accept_session(now, session, &Response::new(200)));
     let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.write(now, stream, vec![1; 100_000].into());
+    sim.server.write(stream, vec![1; 100_000].into());
     for limit in 2..1500_u64 {
         sim.client.send_more(connect, &capsule(0x190b_4d3d, &varint(limit)));
         sim.run(Duration::from_millis(21));
@@ -316,8 +316,8 @@ fn others_go_on_while_one_attacks() {
         while let Some(event) = friend.poll_event() {
             if let Event::SessionEstablished { session, .. } = event {
                 let stream = friend.open_stream(now, session, webtransport_proto::Dir::Uni).unwrap();
-                friend.write(now, stream, data.clone().into());
-                friend.finish(now, stream);
+                friend.write(stream, data.clone().into());
+                friend.finish(stream);
             }
         }
         let mut buf = Vec::new();

@@ -9,8 +9,8 @@ use quinn_proto::VarInt;
 use sim::raw::{
     Attack, attack, capsule, closed, concat, connect_request, costs_stream, event, raw_server, request, settings, varint,
 };
-use sim::{Net, Pair, Side, target};
-use webtransport_proto::{Config, ConnectId, Dir, Event, Read, Response, SessionError, SessionId};
+use sim::{Net, Pair, Side, Sim, target};
+use webtransport_proto::{Config, ConnectId, Dir, Endpoint, Event, Read, Response, SessionError, SessionId};
 
 const MAX_DATA: u64 = 0x190b_4d3d;
 const MAX_STREAM_DATA: u64 = 0x190b_4d3e;
@@ -74,7 +74,7 @@ fn data_stops_at_the_limit_and_goes_on_when_it_rises() {
     let (mut sim, connect, session) = established(Config::default(), &limits(1000, 10, 10));
     let now = sim.now;
     let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.write(now, stream, vec![7; 3000].into());
+    sim.server.write(stream, vec![7; 3000].into());
     let (raw, data) = body(&mut sim, 0);
     assert_eq!(data.len(), 1000, "the header does not count");
     let told = said(&mut sim, connect);
@@ -85,8 +85,7 @@ fn data_stops_at_the_limit_and_goes_on_when_it_rises() {
     assert_eq!(sim.client.read(raw).0.len(), 1500);
     assert_eq!(holds(&told, &capsule(DATA_BLOCKED, &varint(2500))), 1);
 
-    let now = sim.now;
-    sim.server.finish(now, stream);
+    sim.server.finish(stream);
     sim.client.send_more(connect, &capsule(MAX_DATA, &varint(3000)));
     sim.run(Duration::from_millis(200));
     assert_eq!(sim.client.read(raw), (vec![7; 500], Ok(true)));
@@ -97,10 +96,10 @@ fn a_stream_that_is_blocked_can_still_end() {
     let (mut sim, _, session) = established(Config::default(), &limits(10, 10, 10));
     let now = sim.now;
     let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.write(now, stream, vec![7; 10].into());
-    sim.server.finish(now, stream);
+    sim.server.write(stream, vec![7; 10].into());
+    sim.server.finish(stream);
     let empty = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.finish(now, empty);
+    sim.server.finish(empty);
     sim.run(Duration::from_secs(1));
     let [.., first, second] = sim.client.accepted(Dir::Uni)[..] else { panic!("no streams") };
     for (stream, len) in [(first, 13), (second, 3)] {
@@ -251,24 +250,25 @@ fn streams_that_end_early_use_no_credit_up() {
         let mut pair = Pair::with(Net { seed, loss: 15 * seed, ..Net::default() }, small(), small());
         let (client, _) = pair.connect();
         let mut accepted = Vec::new();
+        let mut open = |sim: &mut Sim<Endpoint, Endpoint>| {
+            let now = sim.now;
+            while let Some(event) = sim.server.poll_event() {
+                if let Event::StreamOpened { stream, .. } = event {
+                    accepted.push(stream);
+                }
+            }
+            // Some are read to their end, of others no more than the end is noticed, and some are stopped
+            for (index, &stream) in accepted.iter().enumerate() {
+                match index % 3 {
+                    0 => while let Read::Chunk(_) = sim.server.read(now, stream, 1000) {},
+                    1 => drop(sim.server.check_reset(now, stream)),
+                    _ => sim.server.stop(stream, 2),
+                }
+            }
+            sim.client.open_stream(now, client, Dir::Uni)
+        };
         for i in 0..80 {
-            let stream = pair.sim.until("credit for a stream", |sim| {
-                let now = sim.now;
-                while let Some(event) = sim.server.poll_event() {
-                    if let Event::StreamOpened { stream, .. } = event {
-                        accepted.push(stream);
-                    }
-                }
-                // Some are read to their end, of others no more than the end is noticed, and some are stopped
-                for (index, &stream) in accepted.iter().enumerate() {
-                    match index % 3 {
-                        0 => while let Read::Chunk(_) = sim.server.read(now, stream, 1000) {},
-                        1 => drop(sim.server.check_reset(now, stream)),
-                        _ => sim.server.stop(now, stream, 2),
-                    }
-                }
-                sim.client.open_stream(now, client, Dir::Uni)
-            });
+            let stream = pair.sim.until("credit for a stream", &mut open);
             pair.write(Side::Client, stream, &[7; 3000]);
             if i % 4 > 0 {
                 pair.sim.run(Duration::from_millis(10 * (i % 4)));
@@ -277,16 +277,7 @@ fn streams_that_end_early_use_no_credit_up() {
             pair.sim.client.reset(now, stream, 1);
         }
         // There is credit for another stream, and for its data
-        while pair.has_event(Side::Server, |event| matches!(event, Event::StreamOpened { .. })) {}
-        let last = pair.sim.until("credit for a stream", |sim| {
-            let now = sim.now;
-            while let Some(event) = sim.server.poll_event() {
-                if let Event::StreamOpened { stream, .. } = event {
-                    sim.server.stop(now, stream, 2);
-                }
-            }
-            sim.client.open_stream(now, client, Dir::Uni)
-        });
+        let last = pair.sim.until("credit for a stream", &mut open);
         pair.write(Side::Client, last, &[8; 20_000]);
         pair.finish(Side::Client, last);
         let last = pair.event(Side::Server, "last stream", |event| match event {
@@ -342,7 +333,7 @@ fn sessions_share_a_connection_fairly() {
     let now = sim.now;
     for session in [greedy, greedy, greedy, greedy, modest] {
         let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-        sim.server.write(now, stream, vec![7; LEN].into());
+        sim.server.write(stream, vec![7; LEN].into());
     }
     let mut read = [0, 0];
     sim.until("the modest session's data", |sim| {
@@ -366,8 +357,7 @@ fn an_urgent_stream_overtakes_what_waits() {
     pair.write(Side::Client, bulk, &vec![7; 4 << 20]);
     let bulk = pair.accept(Side::Server);
     let urgent = pair.open(Side::Client, client, Dir::Uni);
-    let now = pair.now();
-    pair.sim.client.set_send_order(now, urgent, 0, 1);
+    pair.sim.client.set_send_order(urgent, 0, 1);
     pair.write(Side::Client, urgent, &[8; 100_000]);
     pair.finish(Side::Client, urgent);
     let urgent = pair.accept(Side::Server);
@@ -405,7 +395,7 @@ fn a_client_keeps_to_the_servers_limits() {
     assert!(sim.client.open_stream(now, session, Dir::Bi).is_none());
     let stream = sim.client.open_stream(now, session, Dir::Uni).unwrap();
     assert!(sim.client.open_stream(now, session, Dir::Uni).is_none());
-    sim.client.write(now, stream, vec![7; 9].into());
+    sim.client.write(stream, vec![7; 9].into());
     sim.run(Duration::from_millis(200));
     let id = *sim.server.accepted(Dir::Uni).last().unwrap();
     assert_eq!(sim.server.read(id).0.len(), 3 + 5);

@@ -254,7 +254,7 @@ fn what_is_open_ends_with_the_session() {
     let id = sim.client.send(Dir::Bi, &concat(&[&varint(0x41), &varint(0), b"unfinished"]));
     let now = sim.now;
     let ours = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.write(now, ours, b"unfinished".to_vec().into());
+    sim.server.write(ours, b"unfinished".to_vec().into());
     sim.run(Duration::from_secs(1));
     let now = sim.now;
     sim.server.close_session(now, session, 5, "done");
@@ -274,7 +274,7 @@ fn the_fin_of_an_empty_stream_comes_after_its_header() {
     sim.run(Duration::from_secs(1));
     let now = sim.now;
     let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
-    sim.server.finish(now, stream);
+    sim.server.finish(stream);
     let wire = StreamId::from(quinn_proto::VarInt::from_u64(stream.as_u64()).unwrap());
     let first = sim.until("header", |sim| sim.client.accepted(Dir::Uni).contains(&wire).then(|| sim.client.read(wire)));
     assert_eq!(first, (vec![0x40, 0x54, 0x00], Ok(false)));

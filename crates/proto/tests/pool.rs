@@ -260,7 +260,9 @@ fn those_who_share_a_handshake_share_its_failure() {
 fn many_sessions_share_over_a_bad_network() {
     for seed in 0..20 {
         let net = Net { seed, loss: 100, reorder: 100, duplicate: 50, ..Net::default() };
-        let mut pair = Pair::with(net, Config::default(), Config { max_sessions: 8, ..Config::default() });
+        // So that one handshake in a hundred does not lose more packets than it has patience for
+        let patient = || Config { request_timeout: Duration::from_secs(40), ..Config::default() };
+        let mut pair = Pair::with(net, patient(), Config { max_sessions: 8, ..patient() });
         ask_pooled(&mut pair, 0..20);
         let sessions = establish(&mut pair, 20);
         for &session in &sessions {

@@ -267,16 +267,14 @@ impl Scenario {
         half.written += len;
         self.say(side, &format!("write {key:?} {len}"));
         let id = self.model.streams[&key].ids[side as usize].expect("known");
-        let (now, endpoint) = self.at(side);
-        endpoint.write(now, id, data.into());
+        self.at(side).1.write(id, data.into());
     }
 
     fn finish(&mut self, side: Side, key: Key) {
         self.model.half(key, side).finished = true;
         self.say(side, &format!("finish {key:?}"));
         let id = self.model.streams[&key].ids[side as usize].expect("known");
-        let (now, endpoint) = self.at(side);
-        endpoint.finish(now, id);
+        self.at(side).1.finish(id);
     }
 
     /// Something that one of the two applications might do
@@ -316,8 +314,7 @@ impl Scenario {
                     let code = self.random.code();
                     self.say(side, &format!("stop {key:?} {code}"));
                     self.model.half(key, other(side)).stopped = Some(code);
-                    let (now, endpoint) = self.at(side);
-                    endpoint.stop(now, id, code);
+                    self.at(side).1.stop(id, code);
                 }
             }
             64..74 => self.datagram(side),
@@ -331,8 +328,7 @@ impl Scenario {
             82..86 => {
                 if let Some((_, id)) = self.stream(side, |stream| stream.sends(side)) {
                     let (group, order) = (self.random.below(3) as u32, self.random.next() as i64);
-                    let (now, endpoint) = self.at(side);
-                    endpoint.set_send_order(now, id, group, order);
+                    self.at(side).1.set_send_order(id, group, order);
                 }
             }
             86..89 => {

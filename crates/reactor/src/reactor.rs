@@ -157,8 +157,9 @@ impl Reactor {
         let more_to_receive = self.receive(if caller == Caller::Loop { 1 } else { RECEIVE_ROUNDS });
         if self.proto.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
             self.proto.handle_timeout(self.now);
-            self.events();
         }
+        self.proto.settle(self.now);
+        self.events();
         if caller == Caller::Thread {
             // Whoever waits can start while we encrypt
             self.shared.post(&mut self.woken);
@@ -278,10 +279,10 @@ impl Reactor {
                 }
             }
             Command::Flush(send) => self.flush(&send),
-            Command::SetSendOrder(send, group, order) => self.proto.set_send_order(now, send.id, group, order),
+            Command::SetSendOrder(send, group, order) => self.proto.set_send_order(send.id, group, order),
             Command::Resume(recv) => self.mark_unread(&recv),
             Command::Stop(recv, code) => {
-                self.proto.stop(now, recv.id, code);
+                self.proto.stop(recv.id, code);
                 self.recv_ended(recv.id);
             }
             Command::SendDatagrams(session) => {
@@ -296,10 +297,10 @@ impl Reactor {
     fn flush(&mut self, send: &Arc<SendStream>) {
         let flushed = send.pipe.take(&mut self.chunks);
         for chunk in self.chunks.drain(..) {
-            self.proto.write(self.now, send.id, chunk);
+            self.proto.write(send.id, chunk);
         }
         if flushed.finish {
-            self.proto.finish(self.now, send.id);
+            self.proto.finish(send.id);
         }
         if let Some(code) = flushed.reset {
             self.proto.reset(self.now, send.id, code);

@@ -73,10 +73,10 @@ impl Bench {
         let (mut written, mut taken, mut arrived, mut incoming) = (0, 0, 0, None);
         while arrived < size {
             while written < size && written - taken < QUEUED {
-                self.sim.client.write(self.sim.now, stream, piece.clone());
+                self.sim.client.write(stream, piece.clone());
                 written += PIECE;
                 if written == size {
-                    self.sim.client.finish(self.sim.now, stream);
+                    self.sim.client.finish(stream);
                 }
             }
             let (client, server) = self.step();
@@ -104,8 +104,8 @@ impl Bench {
         while done < calls {
             while begun < calls && asking.len() < in_flight {
                 let Some(stream) = self.sim.client.open_stream(self.sim.now, self.session, Dir::Bi) else { break };
-                self.sim.client.write(self.sim.now, stream, Bytes::from_static(SMALL));
-                self.sim.client.finish(self.sim.now, stream);
+                self.sim.client.write(stream, Bytes::from_static(SMALL));
+                self.sim.client.finish(stream);
                 asking.push(stream);
                 begun += 1;
             }
@@ -118,8 +118,8 @@ impl Bench {
             answering.retain(|stream| {
                 let ended = read(&mut self.sim.server, now, *stream);
                 if ended {
-                    self.sim.server.write(now, *stream, Bytes::from_static(SMALL));
-                    self.sim.server.finish(now, *stream);
+                    self.sim.server.write(*stream, Bytes::from_static(SMALL));
+                    self.sim.server.finish(*stream);
                 }
                 !ended
             });

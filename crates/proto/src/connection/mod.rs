@@ -191,7 +191,6 @@ impl Connection {
     /// Take all that QUIC has to report
     pub(crate) fn drive(&mut self, now: Instant) {
         self.open_own_streams(now);
-        self.fit_send_window();
         while let Some(event) = self.quic.poll() {
             self.measured.connected |= matches!(event, quinn_proto::Event::Connected);
             match event {
@@ -206,7 +205,6 @@ impl Connection {
                 quinn_proto::Event::HandshakeDataReady | quinn_proto::Event::DatagramsUnblocked => {}
             }
         }
-        self.settle(now);
     }
 
     fn handle_stream_event(&mut self, now: Instant, event: &StreamEvent) {
@@ -418,6 +416,7 @@ impl Connection {
     /// What follows from whatever has just happened: credit for the peer, bytes for QUIC, and perhaps the end
     pub(crate) fn settle(&mut self, now: Instant) {
         self.send_credit(now);
+        self.fit_send_window();
         self.pump(now);
         if self.is_over() || !self.sessions.is_empty() || !self.connects.is_empty() {
             self.idle_since = None;

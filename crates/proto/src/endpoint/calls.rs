@@ -19,33 +19,32 @@ impl Endpoint {
 
     /// Answer `SessionRequested` with a 2xx; false if the client has gone
     pub fn accept_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
-        let accepted = self
-            .with(now, session.connection, |connection| connection.accept_session(now, session.stream, response))
-            .unwrap_or(false);
+        let accepted =
+            self.with(session.connection, |connection| connection.accept_session(now, session.stream, response)).unwrap_or(false);
         self.totals.sessions_accepted += u64::from(accepted);
         accepted
     }
 
     /// Answer `SessionRequested` with a refusal; false if the client has gone
     pub fn reject_session(&mut self, now: Instant, session: SessionId, response: &Response) -> bool {
-        self.with(now, session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
+        self.with(session.connection, |connection| connection.reject_session(now, session.stream, response)).unwrap_or(false)
     }
 
     /// Answer `HttpRequested`; false if the client has gone, or was told that it took too long
     pub fn answer_http(&mut self, now: Instant, stream: StreamId, response: &Response) -> bool {
-        self.with(now, stream.connection, |connection| connection.answer_http(now, stream.stream, response)).unwrap_or(false)
+        self.with(stream.connection, |connection| connection.answer_http(now, stream.stream, response)).unwrap_or(false)
     }
 
     /// Tell the peer that we would like the session to end soon (WT §4.7); the second time does nothing
     pub fn drain_session(&mut self, now: Instant, session: SessionId) {
-        self.with(now, session.connection, |connection| connection.ask_to_drain(now, session.stream));
+        self.with(session.connection, |connection| connection.ask_to_drain(now, session.stream));
     }
 
     /// Close a session: what was finished is delivered first, then the peer learns the code (WT §6)
     ///
     /// `SessionClosed` comes at once, `SessionGone` once the peer has answered. Of the reason at most 1024 bytes are sent.
     pub fn close_session(&mut self, now: Instant, session: SessionId, code: u32, reason: &str) {
-        self.with(now, session.connection, |connection| connection.close_session(now, session.stream, code, reason));
+        self.with(session.connection, |connection| connection.close_session(now, session.stream, code, reason));
     }
 
     /// Where a session's peer is; it changes when the peer moves (RFC 9000 §9)
@@ -77,46 +76,46 @@ impl Endpoint {
 
     /// Open a stream, and send its header; `None` without credit (`StreamsAvailable` will tell), or if the session is over
     pub fn open_stream(&mut self, now: Instant, session: SessionId, dir: Dir) -> Option<StreamId> {
-        let stream = self.with(now, session.connection, |connection| connection.open_stream(now, session.stream, dir))??;
+        let stream = self.with(session.connection, |connection| connection.open_stream(now, session.stream, dir))??;
         Some(StreamId { connection: session.connection, stream })
     }
 
     /// Queue bytes; they are always taken, and `StreamWritten` tells when QUIC took them over
-    pub fn write(&mut self, now: Instant, stream: StreamId, data: Bytes) {
-        self.with(now, stream.connection, |connection| connection.write(stream.stream, data));
+    pub fn write(&mut self, stream: StreamId, data: Bytes) {
+        self.with(stream.connection, |connection| connection.write(stream.stream, data));
     }
 
     /// End the stream after what is queued
-    pub fn finish(&mut self, now: Instant, stream: StreamId) {
-        self.with(now, stream.connection, |connection| connection.finish(stream.stream));
+    pub fn finish(&mut self, stream: StreamId) {
+        self.with(stream.connection, |connection| connection.finish(stream.stream));
     }
 
     /// Send what this stream has before what streams of a lower order have in the same group (W3C, "sendOrder")
     ///
     /// The groups of a session take turns, whatever the orders in them, and so do the sessions of a connection. Group 0 is that
     /// of all streams that were given none.
-    pub fn set_send_order(&mut self, now: Instant, stream: StreamId, group: u32, order: i64) {
-        self.with(now, stream.connection, |connection| connection.set_send_order(stream.stream, group, order));
+    pub fn set_send_order(&mut self, stream: StreamId, group: u32, order: i64) {
+        self.with(stream.connection, |connection| connection.set_send_order(stream.stream, group, order));
     }
 
     /// Give up sending; what is queued is forgotten
     pub fn reset(&mut self, now: Instant, stream: StreamId, code: u32) {
-        self.with(now, stream.connection, |connection| connection.reset(now, stream.stream, code));
+        self.with(stream.connection, |connection| connection.reset(now, stream.stream, code));
     }
 
     /// Take up to `max` bytes off a stream
     pub fn read(&mut self, now: Instant, stream: StreamId, max: usize) -> Read {
-        self.with(now, stream.connection, |connection| connection.read(now, stream.stream, max)).unwrap_or(Read::Closed)
+        self.with(stream.connection, |connection| connection.read(now, stream.stream, max)).unwrap_or(Read::Closed)
     }
 
     /// The peer's reset, for a reader that has no room for what came before it; said once
     pub fn check_reset(&mut self, now: Instant, stream: StreamId) -> Option<Option<u32>> {
-        self.with(now, stream.connection, |connection| connection.check_reset(now, stream.stream)).flatten()
+        self.with(stream.connection, |connection| connection.check_reset(now, stream.stream)).flatten()
     }
 
     /// Ask the peer to stop sending; what is unread is forgotten
-    pub fn stop(&mut self, now: Instant, stream: StreamId, code: u32) {
-        self.with(now, stream.connection, |connection| connection.stop(stream.stream, code));
+    pub fn stop(&mut self, stream: StreamId, code: u32) {
+        self.with(stream.connection, |connection| connection.stop(stream.stream, code));
     }
 
     // ---- datagrams ----

@@ -417,13 +417,11 @@ impl Pair {
     }
 
     pub fn write(&mut self, side: Side, stream: StreamId, data: &[u8]) {
-        let now = self.now();
-        self.endpoint(side).write(now, stream, data.to_vec().into());
+        self.endpoint(side).write(stream, data.to_vec().into());
     }
 
     pub fn finish(&mut self, side: Side, stream: StreamId) {
-        let now = self.now();
-        self.endpoint(side).finish(now, stream);
+        self.endpoint(side).finish(stream);
     }
 
     pub fn read_now(&mut self, side: Side, stream: StreamId) -> Read {
