@@ -70,10 +70,16 @@ impl Scheduler {
     /// Take the stream whose turn it is
     pub(crate) fn pop(&mut self) -> Option<(StreamId, StreamId)> {
         let &(_, session) = self.ready.first()?;
-        let found = self.sessions.get(&session)?;
-        let &(_, group) = found.ready.first()?;
-        let &(Reverse(order), turn, stream) = found.groups.get(&group)?.ready.first()?;
-        self.remove(session, stream, Rank { group, order, turn });
+        let found = self.sessions.get_mut(&session)?;
+        let &(_, number) = found.ready.first()?;
+        let group = found.groups.get_mut(&number)?;
+        let (_, _, stream) = group.ready.pop_first()?;
+        if group.ready.is_empty() {
+            found.ready.pop_first();
+            if found.ready.is_empty() {
+                self.ready.pop_first();
+            }
+        }
         Some((session, stream))
     }
 

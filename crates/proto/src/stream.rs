@@ -22,10 +22,13 @@ use quinn_proto::{Dir, SendStream, StreamId, VarInt, WriteError};
 use crate::scheduler::Rank;
 use crate::varint;
 
-/// First bytes of a unidirectional stream (WT §4.2)
-pub(crate) const UNI_TYPE: u64 = 0x54;
-/// First bytes of a bidirectional stream (WT §4.3)
-pub(crate) const BI_SIGNAL: u64 = 0x41;
+/// First bytes of a stream that is a session's (WT §4.2, §4.3)
+pub(crate) fn signal(dir: Dir) -> u64 {
+    match dir {
+        Dir::Uni => 0x54,
+        Dir::Bi => 0x41,
+    }
+}
 
 /// What peers commonly announce (RFC 9000 §18.2)
 const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
@@ -64,7 +67,7 @@ impl Stream {
     pub(crate) fn local(session: StreamId, dir: Dir, rank: Rank, now: Instant) -> Self {
         let mut send = SendHalf { rank, ..SendHalf::default() };
         let mut header = BytesMut::new();
-        varint::encode(if dir == Dir::Bi { BI_SIGNAL } else { UNI_TYPE }, &mut header);
+        varint::encode(signal(dir), &mut header);
         varint::encode(VarInt::from(session).into_inner(), &mut header);
         send.header_left = header.len();
         send.opened = Some(now);
@@ -102,6 +105,8 @@ pub(crate) struct SendHalf {
     queue: VecDeque<Bytes>,
     /// When its turn is
     pub(crate) rank: Rank,
+    /// The scheduler has it
+    pub(crate) scheduled: bool,
     /// Bytes at the front of the queue that are ours, not the application's
     header_left: usize,
     /// When we sent the header; `None` where the peer opened the stream

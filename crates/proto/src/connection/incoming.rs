@@ -11,7 +11,7 @@ use crate::code::H3Code;
 use crate::control::{Control, Instruction};
 use crate::qpack;
 use crate::session::{Failure, Phase, Session, session_id};
-use crate::stream::{BI_SIGNAL, CRITICAL_PRIORITY, Stream, UNI_TYPE};
+use crate::stream::{CRITICAL_PRIORITY, Stream, signal};
 use crate::varint;
 
 pub(super) const CONTROL: u64 = 0x00;
@@ -76,8 +76,7 @@ impl Connection {
             if dir == Dir::Bi && self.quic.side() == Side::Server {
                 self.requests_seen = id.index() + 1;
             }
-            self.incoming.insert(id, Incoming::Head(Head::default()));
-            self.read_incoming(now, id);
+            self.read_head(now, id, Head::default());
             if self.is_over() {
                 return;
             }
@@ -110,14 +109,46 @@ impl Connection {
         input
     }
 
+    /// Find out from its first bytes what a stream is, and go on from there
+    fn read_head(&mut self, now: Instant, id: StreamId, mut head: Head) {
+        let mut recv = self.quic.recv_stream(id);
+        let Ok(mut chunks) = recv.read(true) else { return self.incoming_ended(now, id) };
+        let value = loop {
+            match chunks.next(head.missing()) {
+                Ok(Some(chunk)) => match (head.push(&chunk.bytes), head.ty) {
+                    (None, _) => {}
+                    (Some(ty), None) if ty == signal(id.dir()) => head = Head { ty: Some(ty), ..Head::default() },
+                    (Some(value), _) => break value,
+                },
+                Err(ReadError::Blocked) => {
+                    self.incoming.insert(id, Incoming::Head(head));
+                    return;
+                }
+                Ok(None) | Err(ReadError::Reset(_)) => {
+                    let _ = chunks.finalize();
+                    return self.incoming_ended(now, id);
+                }
+            }
+        };
+        let _ = chunks.finalize();
+        match head.ty {
+            None => self.handle_type(now, id, value, &head),
+            Some(_) => self.handle_session_id(now, id, value),
+        }
+    }
+
     fn read_incoming(&mut self, now: Instant, id: StreamId) {
         while let Some(incoming) = self.incoming.get_mut(&id) {
-            let max = match incoming {
-                Incoming::Head(head) => head.missing(),
+            match incoming {
+                Incoming::Head(head) => {
+                    let head = std::mem::take(head);
+                    self.incoming.remove(&id);
+                    return self.read_head(now, id, head);
+                }
                 Incoming::Waiting => return, // its bytes stay with QUIC until the session is there
-                _ => usize::MAX,
-            };
-            match self.input(id, max) {
+                _ => {}
+            }
+            match self.input(id, usize::MAX) {
                 Input::Chunk(data) => self.handle_incoming(now, id, data),
                 Input::Blocked => return,
                 Input::Finished | Input::Reset(_) | Input::Closed => return self.incoming_ended(now, id),
@@ -143,28 +174,22 @@ impl Connection {
 
     fn handle_incoming(&mut self, now: Instant, id: StreamId, data: Bytes) {
         let result = match self.incoming.get_mut(&id) {
-            Some(Incoming::Head(head)) => match (head.push(&data), head.ty) {
-                (None, _) => return,
-                (Some(ty), None) => return self.handle_type(now, id, ty),
-                (Some(session), Some(_)) => return self.handle_session_id(now, id, session),
-            },
             Some(Incoming::Control(control)) => {
                 control.push(data);
                 return self.handle_control(now, id);
             }
             Some(Incoming::QpackEncoder(encoder)) => encoder.push(&data),
             Some(Incoming::QpackDecoder(decoder)) => decoder.push(&data),
-            Some(Incoming::Waiting) | None => Ok(()),
+            Some(Incoming::Head(_) | Incoming::Waiting) | None => Ok(()),
         };
         if let Err(code) = result {
             self.fail(now, code, "");
         }
     }
 
-    fn handle_type(&mut self, now: Instant, id: StreamId, ty: u64) {
+    fn handle_type(&mut self, now: Instant, id: StreamId, ty: u64, head: &Head) {
         let incoming = match (id.dir(), ty) {
-            (Dir::Bi, BI_SIGNAL) | (Dir::Uni, UNI_TYPE) => Incoming::Head(Head { ty: Some(ty), ..Head::default() }),
-            (Dir::Bi, _) if self.quic.side() == Side::Server => return self.start_request(now, id),
+            (Dir::Bi, _) if self.quic.side() == Side::Server => return self.start_request(now, id, head),
             (Dir::Bi, _) => return self.fail(now, H3Code::STREAM_CREATION_ERROR, "server opened a request stream"), // RFC 9114 §6.1
             (Dir::Uni, CONTROL) => Incoming::Control(Control::new(!self.quic.side())),
             (Dir::Uni, QPACK_ENCODER) => Incoming::QpackEncoder(qpack::EncoderStream),
@@ -174,10 +199,7 @@ impl Connection {
                 let code = if self.quic.side() == Side::Client { H3Code::ID_ERROR } else { H3Code::STREAM_CREATION_ERROR };
                 return self.fail(now, code, "peer opened a push stream");
             }
-            (Dir::Uni, _) => {
-                self.incoming.remove(&id);
-                return self.stop_quic(id, H3Code::STREAM_CREATION_ERROR); // RFC 9114 §6.2.3: unknown types are discarded
-            }
+            (Dir::Uni, _) => return self.stop_quic(id, H3Code::STREAM_CREATION_ERROR), // RFC 9114 §6.2.3: unknown types are discarded
         };
         if ty <= QPACK_DECODER && id.dir() == Dir::Uni {
             let slot = usize::from(ty != CONTROL) + usize::from(ty == QPACK_DECODER);
@@ -186,11 +208,11 @@ impl Connection {
             }
         }
         self.incoming.insert(id, incoming);
+        self.read_incoming(now, id);
     }
 
     /// A bidirectional stream of a client that does not begin with the WebTransport signal carries a request
-    fn start_request(&mut self, now: Instant, id: StreamId) {
-        let Some(Incoming::Head(head)) = self.incoming.remove(&id) else { return };
+    fn start_request(&mut self, now: Instant, id: StreamId, head: &Head) {
         if self.is_refused(id) {
             return self.refuse_request(id);
         }
@@ -207,10 +229,7 @@ impl Connection {
             return self.fail(now, H3Code::ID_ERROR, "session id is not a client's bidirectional stream"); // WT §4
         };
         match self.sessions.get(&session) {
-            Some(found) if found.is_open() => {
-                self.incoming.remove(&id);
-                self.adopt_stream(now, session, id);
-            }
+            Some(found) if found.is_open() => self.adopt_stream(now, session, id),
             Some(found) if found.is_over() => self.refuse_stream(id, H3Code::WT_SESSION_GONE),
             None if self.was_session(session) => self.refuse_stream(id, H3Code::WT_SESSION_GONE),
             _ => {

@@ -73,9 +73,14 @@ impl Connection {
     pub(crate) fn set_send_order(&mut self, id: StreamId, group: u32, order: i64) {
         let Some(stream) = self.streams.get_mut(&id) else { return };
         let (session, Some(send)) = (stream.session, &mut stream.send) else { return };
-        self.scheduler.remove(session, id, send.rank);
+        let scheduled = std::mem::take(&mut send.scheduled);
+        if scheduled {
+            self.scheduler.remove(session, id, send.rank);
+        }
         send.rank = Rank { group, order, ..send.rank };
-        self.schedule(id);
+        if scheduled {
+            self.schedule(id);
+        }
     }
 
     pub(crate) fn reset(&mut self, now: Instant, id: StreamId, code: u32) {
@@ -100,8 +105,9 @@ impl Connection {
 
     /// A stream has, or may have, something for QUIC
     pub(super) fn schedule(&mut self, id: StreamId) {
-        if let Some(stream) = self.streams.get(&id)
-            && let Some(send) = &stream.send
+        if let Some(stream) = self.streams.get_mut(&id)
+            && let Some(send) = &mut stream.send
+            && !std::mem::replace(&mut send.scheduled, true)
         {
             self.scheduler.add(stream.session, id, send.rank);
         }
@@ -129,6 +135,7 @@ impl Connection {
     fn feed(&mut self, now: Instant, session: StreamId, id: StreamId) {
         let rtt = self.round_trip();
         let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
+        send.scheduled = false;
         let Some(flow) = self.sessions.get_mut(&session).map(|session| &mut session.flow) else { return };
         let credit = flow.credit();
         let fed = send.feed(self.quic.send_stream(id), credit.min(QUANTUM), now, rtt);
@@ -141,6 +148,7 @@ impl Connection {
                 .push_back(Event::StreamWritten { stream: event::StreamId { connection: self.id, stream: id }, bytes: fed.bytes });
         }
         if send.is_waiting() && !fed.blocked && blocked_at.is_none() {
+            send.scheduled = true;
             self.scheduler.add(session, id, send.rank);
         }
         if let Some(until) = send.fin_hold(now, rtt).filter(|_| send.finish) {
@@ -177,7 +185,9 @@ impl Connection {
 
     fn send_done(&mut self, id: StreamId) {
         if let Some(stream) = self.streams.get_mut(&id) {
-            if let Some(send) = stream.send.take() {
+            if let Some(send) = stream.send.take()
+                && send.scheduled
+            {
                 self.scheduler.remove(stream.session, id, send.rank);
             }
             self.forget_done(id);
