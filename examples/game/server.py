@@ -24,6 +24,7 @@ from web_transport import Server, Session, SessionError, SessionRequest, certifi
 TICK = 1 / 30  # seconds
 SPEED = 300.0  # units of the board per second
 WIDTH, HEIGHT = 1000.0, 600.0
+SIZE = 22.0  # of a player, from the middle to the rim
 MOST = 50  # players: their positions must fit into one datagram
 
 
@@ -40,8 +41,8 @@ class Player:
 
     def move(self) -> None:
         """Go on for one tick, and stay on the board."""
-        self.x = min(max(self.x + self.go[0] * SPEED * TICK, 0.0), WIDTH)
-        self.y = min(max(self.y + self.go[1] * SPEED * TICK, 0.0), HEIGHT)
+        self.x = min(max(self.x + self.go[0] * SPEED * TICK, SIZE), WIDTH - SIZE)
+        self.y = min(max(self.y + self.go[1] * SPEED * TICK, SIZE), HEIGHT - SIZE)
 
     async def listen(self) -> None:
         """Take the player's wishes until the session is over."""
@@ -84,7 +85,7 @@ class World:
             session.datagrams.incoming_max_buffered = 1  # a newer wish pushes out the one that waits
             session.datagrams.outgoing_max_age = 2 * TICK  # a state that could not leave by then is old
             number = next(self._numbers)
-            player = Player(session, random.uniform(0, WIDTH), random.uniform(0, HEIGHT))
+            player = Player(session, random.uniform(SIZE, WIDTH - SIZE), random.uniform(SIZE, HEIGHT - SIZE))
             with contextlib.suppress(SessionError, ValueError, KeyError, TypeError):  # it is over, or speaks no sense
                 async with await session.open_uni() as welcome:
                     await welcome.write(json.dumps({"you": number}).encode())

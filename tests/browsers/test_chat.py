@@ -1,6 +1,10 @@
-"""The chat of the examples, between all kinds of members."""
+"""The chat of the examples, between all kinds of members.
+
+With SCREENSHOTS in the environment, a page of each browser leaves a picture of itself in that directory.
+"""
 
 import asyncio
+import os
 import re
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -62,13 +66,20 @@ class Visitor:
         """What the list shows."""
         lines: list[str] = await self._page.evaluate(
             """async (count) => {
-                const lines = () => [...document.querySelectorAll("#lines li")].map((item) => item.textContent);
-                while (lines().length < count) await new Promise((resolve) => setTimeout(resolve, 10));
-                return lines();
+                const list = document.querySelector("#lines");
+                if (list.children.length < count) await new Promise((resolve) => {
+                    const observer = new MutationObserver(() => list.children.length >= count && (observer.disconnect(), resolve()));
+                    observer.observe(list, {childList: true});
+                });
+                return [...list.children].map((item) => item.textContent);
             }""",
             count,
         )
         return lines
+
+    async def screenshot(self) -> bytes:
+        """What is to be seen, as a PNG."""
+        return await self._page.screenshot()
 
 
 class Terminal:
@@ -108,6 +119,7 @@ async def test_all_kinds_of_members_hear_each_other() -> None:
         opened, url, pin = match.groups()
 
         members: list[Member] = []
+        visitors: list[Visitor] = []
         expected: list[str] = []
         since: list[int] = []
 
@@ -120,6 +132,7 @@ async def test_all_kinds_of_members_hear_each_other() -> None:
         firefox = await stack.enter_async_context(LAUNCHERS["firefox"]())
         for name, browser in (("Ada", chromium), ("Grace Hopper", chromium), ("Лев", firefox)):
             visitor = Visitor(await stack.enter_async_context(browser.page(opened)))
+            visitors.append(visitor)
             members.append(visitor)
             since.append(len(expected))
             await visitor.join(name)
@@ -135,3 +148,6 @@ async def test_all_kinds_of_members_hear_each_other() -> None:
         since.pop()
         await terminal.leave()
         await all_hear("a/b has left")
+        if directory := os.environ.get("SCREENSHOTS"):
+            for browser, visitor in ((chromium, visitors[0]), (firefox, visitors[-1])):
+                Path(directory, f"chat-{browser.name}.png").write_bytes(await visitor.screenshot())
