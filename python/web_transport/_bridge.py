@@ -9,12 +9,13 @@ one shape, in which a cancelled task loses nothing and a wake too many does no h
 """
 
 import asyncio
+import contextvars
 import itertools
 import os
 import socket
 from asyncio import get_running_loop
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from threading import Lock
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -24,12 +25,8 @@ from ._web_transport import Mailbox, after_fork_in_child
 if hasattr(os, "register_at_fork"):  # a forked child has no reactor threads: there its endpoints are closed
     os.register_at_fork(after_in_child=after_fork_in_child)
 
-_blocks = itertools.count(0, 8)
-
-
-def tokens() -> int:
-    """The first of eight numbers for an object to wait under, one for each of its operations."""
-    return next(_blocks)
+# The first of eight numbers for an object to wait under, one for each of its operations
+tokens = itertools.count(0, 8).__next__
 
 
 async def resolve(host: str, port: int) -> list[tuple[str, int]]:
@@ -43,65 +40,130 @@ def time_limit(seconds: float | None) -> asyncio.Timeout:
     return asyncio.timeout(seconds)
 
 
+class _Wait(asyncio.Future[None]):
+    """What one task waits for. Once it is over the task can go on there and then: a round of the loop costs as much as the wait."""
+
+    __slots__ = ("_bridge", "_context", "_step", "_token")
+    _context: contextvars.Context
+    _step: Callable[["_Wait"], object]
+
+    def __init__(self, bridge: "Bridge", token: int) -> None:
+        super().__init__(loop=get_running_loop())
+        self._bridge, self._token = bridge, token
+
+    def over(self) -> None:
+        """End it from outside of all tasks, and run its task until that waits again."""
+        if not self.done():
+            self.set_result(None)
+            self._context.run(self._step, self)
+
+    def over_soon(self) -> None:
+        """End it; its task runs in the loop's next round."""
+        if not self.done():
+            self.set_result(None)
+            self._step_soon()
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        cancelled = super().cancel(msg)
+        if cancelled:
+            self._bridge.forget(self, self._token)
+            self._step_soon()
+        return cancelled
+
+    def add_done_callback(self, step: Callable[[Any], object], /, *, context: contextvars.Context | None = None) -> None:
+        """By the task, before anybody can end the wait."""
+        self._step, self._context = step, contextvars.copy_context() if context is None else context
+
+    def _step_soon(self) -> None:
+        self.get_loop().call_soon(self._step, self, context=self._context)
+
+
+class _Over:
+    """A wait that was over before it began."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return
+        yield
+
+
+OVER = _Over()
+
+
 class Bridge:
     """One event loop's mailbox, and who waits for which token."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.mailbox = Mailbox()
-        self._waiting: dict[int, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[int, list[_Wait]] = {}
         self._lone = True  # the loop woke no more than one of us, and has not sent what that one wrote
+        # Where somebody looks for what blocks the loop, each task runs under its own name
+        self._over = _Wait.over_soon if loop.get_debug() else _Wait.over
         try:
             loop.add_reader(self.mailbox.fileno(), self._drain)
         except NotImplementedError:  # Windows' Proactor loop
             loop.create_task(self._listen(loop))  # the loop's pending receive keeps the task alive
 
-    async def woken(self, token: int, timeout: float | None = None) -> None:
-        """Return once *token* has come, or after *timeout* seconds; any number of tasks may wait for one token."""
-        loop = get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        if (waiting := self._waiting.get(token)) is None:
-            waiting = self._waiting[token] = []
-        waiting.append(future)
-        timer = None if timeout is None else loop.call_later(timeout, _wake, future)
-        self.flush()
-        try:
-            await future
-        except BaseException:
-            self._forget(token, future)
-            raise
-        if timer is not None:
-            timer.cancel()
-            self._forget(token, future)
+    def woken(self, token: int) -> Awaitable[None]:
+        """To be awaited at once: done when *token* has come. Any number of tasks may wait for one token."""
+        return OVER if token in self.flush() else self._wait(token)
 
-    def flush(self) -> None:
-        """Send what was written, if nobody else will write in this round of the loop; else it leaves at the end of it."""
-        if self._lone and self.mailbox.asked:
-            self._drain()
-            self._lone = False
-
-    def _forget(self, token: int, future: asyncio.Future[None]) -> None:
-        if (waiting := self._waiting.get(token)) is not None and future in waiting:
-            waiting.remove(future)
-            if not waiting:
-                del self._waiting[token]
+    async def woken_within(self, token: int, seconds: float) -> None:
+        """Return once *token* has come, or after so many *seconds*."""
+        if token not in self.flush():
+            wait = self._wait(token)
+            timer = get_running_loop().call_later(seconds, wait.over)
+            try:
+                await wait
+            finally:
+                timer.cancel()
+                self.forget(wait, token)
 
     def call_when_woken(self, token: int, callback: Callable[[], None]) -> None:
         """Call once *token* has come: for those who wait without a task."""
-        future: asyncio.Future[None] = get_running_loop().create_future()
-        future.add_done_callback(lambda _: callback())
-        self._waiting.setdefault(token, []).append(future)
+        self._wait(token).add_done_callback(lambda _: callback())
+
+    def _wait(self, token: int) -> _Wait:
+        wait = _Wait(self, token)
+        if (waiting := self._waiting.get(token)) is None:
+            self._waiting[token] = [wait]
+        else:
+            waiting.append(wait)
+        return wait
+
+    def forget(self, wait: _Wait, token: int) -> None:
+        """Nobody waits there any more."""
+        if (waiting := self._waiting.get(token)) is not None and wait in waiting:
+            waiting.remove(wait)
+            if not waiting:
+                del self._waiting[token]
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task of its own for *coroutine*; the caller keeps it."""
         return get_running_loop().create_task(coroutine)
 
-    def _drain(self) -> None:
+    def flush(self) -> Sequence[int]:
+        """Send what was written, if nobody else will write in this round of the loop; else it leaves at the end of it.
+
+        Returns:
+            Tokens that have come meanwhile.
+        """
+        if not (self._lone and self.mailbox.asked):
+            return ()
+        self._lone = False
         tokens = self.mailbox.drain()
         for token in tokens:
-            for future in self._waiting.pop(token, ()):
-                if not future.done():
-                    future.set_result(None)
-        self._lone = len(tokens) <= 1
+            for wait in self._waiting.pop(token, ()):
+                wait.over_soon()
+        return tokens
+
+    def _drain(self) -> None:
+        waits = [wait for token in self.mailbox.drain() for wait in self._waiting.pop(token, ())]
+        self._lone = len(waits) <= 1
+        over = self._over if self._lone else _Wait.over_soon
+        for wait in waits:
+            over(wait)
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         bell = socket.socket(fileno=self.mailbox.fileno())
@@ -111,11 +173,6 @@ class Bridge:
                 self._drain()
         finally:
             bell.detach()  # it is the mailbox's
-
-
-def _wake(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 # A loop's selector holds its bridge and the bridge does not hold the loop, so both go when the loop goes.
@@ -168,7 +225,8 @@ class Turn:
 
     def _take_turn(self) -> Bridge | None:
         """Take the turn if it is free; what is returned is `Home.enter`'s."""
-        bridge = self._home.enter()
+        home = self._home
+        bridge = home._bridge if get_running_loop() is home._loop else home.enter()
         if bridge is not self._bridge:  # whoever held the turn or waited for it went with the loop before
             self._bridge, self._queue = bridge, None
         elif self._taken:

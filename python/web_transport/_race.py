@@ -39,7 +39,10 @@ class Race:
                 if (session := self._poll(token)) is not None:
                     return session
                 if self._running:
-                    await bridge.woken(token, self._delay if self._untried and winner is None else None)
+                    if self._untried and winner is None:
+                        await bridge.woken_within(token, self._delay)
+                    else:
+                        await bridge.woken(token)
         finally:
             self._failures |= dict.fromkeys(self._running, "no answer yet")
             self._running.clear()  # dropped, they are cancelled: now, not when the frame of a traceback goes

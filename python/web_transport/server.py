@@ -284,7 +284,7 @@ class Server(Endpoint):
         try:
             self.drain()
             while not self._native.drained(self._token + _DRAINED) and (left := deadline - monotonic()) > 0:
-                await bridge.woken(self._token + _DRAINED, left)
+                await bridge.woken_within(self._token + _DRAINED, left)
         finally:
             self.close(code, reason)
         await self.wait_closed()

@@ -5,7 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from . import _web_transport as _native
-from ._bridge import Home, tokens
+from ._bridge import OVER, Home, tokens
 from .datagrams import Datagrams
 from .errors import SessionError
 from .headers import Headers
@@ -121,7 +121,7 @@ class Session:
             DatagramNotSupportedError: The peer takes no datagrams.
             SessionError: The session is over; the class says why.
         """
-        return _DONE if self._native.send_datagram(data) else _Sending(self)
+        return OVER if self._native.send_datagram(data) else _Sending(self)
 
     async def receive_datagram(self) -> bytes:
         """Wait for a datagram of the peer, which may be empty. A cancelled call loses none.
@@ -335,16 +335,3 @@ class _Sending:
 
     def __await__(self) -> Generator[Any, None, None]:
         return self._session._datagrams_sent().__await__()
-
-
-class _Done:
-    """The same where there is nothing to wait for."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return
-        yield
-
-
-_DONE = _Done()

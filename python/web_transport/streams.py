@@ -243,14 +243,14 @@ class RecvStream(Turn):
                     self._buffer[:0] = data
                     raise StreamTooLongError(limit)
                 return data
-            head = self._unread(n)
-            if len(head) == n:
-                return head
-            while (chunk := self._take(n - len(head))) is None:
-                if head:
-                    return head
+            if n == 0 or self._buffer:
+                head = self._unread(n)
+                return head + (self._take(n - len(head)) or b"") if len(head) < n else head
+            while (chunk := self._native.read(min(n, _MOST), self._token)) is None:
                 await bridge.woken(self._token)
-            return head + chunk if head else chunk
+            if not chunk:
+                self._ended = True
+            return chunk
         finally:
             self._give_turn()
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import contextvars
 import random
 import threading
+import time
 
 import pytest
 import web_transport
@@ -195,6 +197,71 @@ async def test_waiters_leave_nothing_behind(pair):
         waiting.cancel()
         await asyncio.wait([waiting])
     assert not bridge._waiting
+
+
+async def test_a_woken_task_is_itself(pair):
+    """However it is woken, a task runs as the current one, in its own context."""
+    name = contextvars.ContextVar("name", default="nobody")
+
+    async def echo(label):
+        name.set(label)
+        (send, recv), (send_back, recv_there) = await pair.bi()
+        reading = asyncio.current_task()
+        for _ in range(3):
+            await send.write(b"x")
+            await send_back.write(await recv_there.read(1))
+            assert await recv.read(1) == b"x"
+            assert asyncio.current_task() is reading
+            assert name.get() == label
+
+    await echo("alone")
+    async with asyncio.TaskGroup() as group:
+        for label in "abc":
+            group.create_task(echo(label))
+
+
+def test_an_interrupt_of_a_woken_task_ends_the_loop(endpoints, connect):
+    """KeyboardInterrupt leaves the loop as it does from any task, and harms nothing."""
+    server, client = endpoints
+    loop = asyncio.new_event_loop()
+    pair = loop.run_until_complete(timed(connect(client, server)))
+
+    async def interrupt():
+        await pair.server.receive_datagram()
+        raise KeyboardInterrupt
+
+    task = loop.create_task(interrupt())
+    loop.run_until_complete(asyncio.sleep(0))
+    pair.client.send_datagram(b"now")
+    with pytest.raises(KeyboardInterrupt):
+        loop.run_until_complete(timed(asyncio.sleep(20)))
+    assert isinstance(task.exception(), KeyboardInterrupt)
+    loop.run_until_complete(timed(echo(pair)))
+    for left in asyncio.all_tasks(loop):
+        left.cancel()
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+
+
+def test_debug_mode_names_the_task_that_blocks(endpoints, connect, caplog):
+    """asyncio's debug mode blames a task that blocks the loop, and not whoever woke it."""
+    server, client = endpoints
+
+    async def main():
+        asyncio.get_running_loop().slow_callback_duration = 0.2  # seconds
+        pair = await connect(client, server)
+
+        async def dawdle():
+            await pair.server.receive_datagram()
+            time.sleep(0.3)
+
+        dawdling = asyncio.create_task(dawdle())
+        await asyncio.sleep(0)
+        pair.client.send_datagram(b"x")
+        await dawdling
+
+    asyncio.run(timed(main()), debug=True)
+    assert any("Executing <Task" in message and "dawdle" in message for message in caplog.messages)
 
 
 # Storms. A seed makes each reproducible, as far as two threads are.
