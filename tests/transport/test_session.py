@@ -179,7 +179,7 @@ async def test_close_is_local_at_once(pair):
 @pytest.mark.parametrize("code", [-1, 2**32, 2**64])
 async def test_close_code_has_32_bits(pair, code):
     """WT §6: the code is a u32; one that is none closes nothing."""
-    with pytest.raises(OverflowError):
+    with pytest.raises(OverflowError, match=rf"^code must be at least 0 and below 2\*\*32: {code}\b"):
         pair.client.close(code)
     assert pair.client.close_reason is None
 

@@ -10,6 +10,7 @@ mod buffer;
 mod endpoint;
 mod errors;
 mod http;
+mod integers;
 mod logs;
 mod mailbox;
 mod options;

@@ -10,7 +10,7 @@ use webtransport_reactor::{ConnectingHandle, DatagramLimits, ExportHandle, Reque
 
 use crate::http::Headers;
 use crate::stream::{RecvStream, SendStream};
-use crate::{buffer, errors, http, options, stats};
+use crate::{buffer, errors, http, integers, options, stats};
 
 /// An attempt to connect. Dropping it before `poll` returned the session cancels it.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -212,7 +212,7 @@ impl Session {
     }
 
     /// End the session
-    fn close(&self, code: u32, reason: &str) {
+    fn close(&self, #[pyo3(from_py_with = integers::code)] code: u32, reason: &str) {
         self.0.close(code, reason);
     }
 

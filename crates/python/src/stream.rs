@@ -6,7 +6,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use webtransport_reactor::{RecvHandle, SendHandle};
 
-use crate::{buffer, errors};
+use crate::{buffer, errors, integers};
 
 /// The sending half. Dropping it unfinished resets it with code 0.
 #[pyclass(frozen, module = "web_transport._web_transport")]
@@ -41,7 +41,7 @@ impl SendStream {
     }
 
     /// Give the stream up
-    fn reset(&self, py: Python<'_>, code: u32) -> PyResult<()> {
+    fn reset(&self, py: Python<'_>, #[pyo3(from_py_with = integers::code)] code: u32) -> PyResult<()> {
         self.handle.reset(code).map_err(|error| errors::stream(py, &error))
     }
 
@@ -58,7 +58,7 @@ impl SendStream {
     }
 
     /// The group, and the order in it: the highest goes first
-    fn set_send_order(&self, group: u32, order: i64) {
+    fn set_send_order(&self, group: u32, #[pyo3(from_py_with = integers::order)] order: i64) {
         self.order.store(order, Ordering::Relaxed);
         self.handle.set_send_order(group, order);
     }
@@ -108,7 +108,7 @@ impl RecvStream {
     }
 
     /// Ask the peer to send no more
-    fn stop(&self, py: Python<'_>, code: u32) -> PyResult<()> {
+    fn stop(&self, py: Python<'_>, #[pyo3(from_py_with = integers::code)] code: u32) -> PyResult<()> {
         self.0.stop(code).map_err(|error| errors::stream(py, &error))
     }
 
