@@ -428,20 +428,21 @@ class RecvStream(Turn):
     async def _gather(self, bridge: Bridge, n: int) -> bytes:
         """Read *n* bytes, or fewer if the peer finishes before; if it comes to nothing, keep what was read."""
         chunks: list[bytes] = []
-        missing = n - len(self._buffer)
+        missing = min(n, _MOST) - len(self._buffer)
         try:
             while missing > 0:
-                chunk = self._take(missing)
+                chunk = self._native.read(missing, self._token)
                 if chunk is None:
                     await bridge.woken(self._token)
                 elif chunk:
                     chunks.append(chunk)
                     missing -= len(chunk)
                 else:
+                    self._ended = True
                     break
         except BaseException:
             self._buffer += b"".join(chunks)
             raise
-        if head := self._unread(n):
-            chunks.insert(0, head)
+        if self._buffer:
+            chunks.insert(0, self._unread(n))
         return b"".join(chunks)
