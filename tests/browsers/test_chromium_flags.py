@@ -17,6 +17,14 @@ FLAGS = {
     "draft-07": ["--enable-experimental-web-platform-features", "--enable-features=EnableWebTransportDraft07"],
 }
 
+GO_ON_AFTER_DRAINING = """async (connect) => {
+    const transport = await connect();
+    await transport.draining;
+    const {readable, writable} = await transport.createBidirectionalStream();
+    await send(writable, "still here");
+    return receiveText(readable);
+}"""
+
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session", params=FLAGS)
 async def browser(request: pytest.FixtureRequest) -> AsyncIterator[Browser]:
@@ -116,16 +124,7 @@ async def test_session_drains(meet: Meeting) -> None:
         session.drain()
         await echo(session)
 
-    answer, _ = await meet(
-        """async (connect) => {
-            const transport = await connect();
-            await transport.draining;
-            const {readable, writable} = await transport.createBidirectionalStream();
-            await send(writable, "still here");
-            return receiveText(readable);
-        }""",
-        serve,
-    )
+    answer, _ = await meet(GO_ON_AFTER_DRAINING, serve)
     assert answer == "still here"
 
 
@@ -136,16 +135,7 @@ async def test_server_drains(meet: Meeting) -> None:
         meet.server.drain()
         await echo(session)
 
-    answer, _ = await meet(
-        """async (connect) => {
-            const transport = await connect();
-            await transport.draining;
-            const {readable, writable} = await transport.createBidirectionalStream();
-            await send(writable, "still here");
-            return receiveText(readable);
-        }""",
-        serve,
-    )
+    answer, _ = await meet(GO_ON_AFTER_DRAINING, serve)
     assert answer == "still here"
 
 

@@ -1,6 +1,8 @@
 """Our echo server, as peers and browsers meet it."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import web_transport
@@ -80,3 +82,14 @@ class OurServer:
     async def _datagrams(self, session: web_transport.Session) -> None:
         while True:
             await session.send_datagram(await session.receive_datagram())
+
+
+@asynccontextmanager
+async def serving(certificate: tuple[bytes, bytes]) -> AsyncIterator[OurServer]:
+    """Our server on a free port; the end waits for all that it does, so that no failure of it is missed."""
+    async with web_transport.Server(certificate_chain=[certificate[0]], private_key=certificate[1], bind="127.0.0.1:0") as endpoint:
+        server = OurServer(endpoint)
+        task = asyncio.create_task(server.run())
+        yield server
+    async with asyncio.timeout(TIMEOUT):
+        await task

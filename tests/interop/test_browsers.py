@@ -3,7 +3,6 @@
 `roster.KNOWN` says what a browser cannot do, or does otherwise; ``tests/browsers`` looks at much more.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,7 +13,7 @@ import web_transport
 from tests.browsers.browser import LAUNCHERS, Browser, Page, PageError
 from tests.browsers.meeting import serve_page, visit
 from tests.interop.conftest import Expectation
-from tests.interop.ours import CLOSE, REJECT, RESET, STOP, SUBPROTOCOL, TIMEOUT, OurServer
+from tests.interop.ours import CLOSE, REJECT, RESET, STOP, SUBPROTOCOL, OurServer, serving
 from tests.interop.roster import BROWSERS, Peer, browser
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session"), pytest.mark.deadline(60)]
@@ -125,12 +124,8 @@ async def site() -> AsyncIterator[str]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def ours(certificate: tuple[bytes, bytes]) -> AsyncIterator[OurServer]:
-    async with web_transport.Server(certificate_chain=[certificate[0]], private_key=certificate[1], bind="127.0.0.1:0") as endpoint:
-        server = OurServer(endpoint)
-        running = asyncio.create_task(server.run())
+    async with serving(certificate) as server:
         yield server
-    async with asyncio.timeout(TIMEOUT):
-        await running
 
 
 class PageClient:

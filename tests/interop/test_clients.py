@@ -13,7 +13,7 @@ import pytest
 import web_transport
 
 from tests.interop.conftest import Expectation, Start
-from tests.interop.ours import CLOSE, REJECT, RESET, STOP, SUBPROTOCOL, TIMEOUT, OurServer
+from tests.interop.ours import CLOSE, REJECT, RESET, STOP, SUBPROTOCOL, TIMEOUT, OurServer, serving
 from tests.interop.roster import PARAMETERS, Peer
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the peers' programs listen for signals and standard input")
@@ -21,12 +21,8 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the peers' prog
 
 @pytest.fixture
 async def ours(certificate: tuple[bytes, bytes]) -> AsyncIterator[OurServer]:
-    async with web_transport.Server(certificate_chain=[certificate[0]], private_key=certificate[1], bind="127.0.0.1:0") as endpoint:
-        server = OurServer(endpoint)
-        running = asyncio.create_task(server.run())
+    async with serving(certificate) as server:
         yield server
-    async with asyncio.timeout(TIMEOUT):
-        await running
 
 
 class PeerClient:
