@@ -32,6 +32,7 @@ class Session:
     receive_datagram: Callable[[], Awaitable[bytes]]
     close: Callable[[], Awaitable[object]]  # need not wait until the peer knows
     dropped: Callable[[], int] = lambda: 0  # datagrams that this side has dropped, if the library counts them
+    on_the_wire: Callable[[], tuple[int, int]] | None = None  # datagrams in the packets that left and that came, if it counts those
 
 
 Handler = Callable[[str, Session], Awaitable[None]]  # the path, and the session that was accepted

@@ -37,7 +37,11 @@ def adapt(session: TransportSession) -> Session:
         datagrams = session.stats().datagrams
         return datagrams.dropped_incoming + datagrams.dropped_outgoing
 
-    return Session(open_bi, accept_bi, session.send_datagram, session.receive_datagram, close, dropped)
+    def on_the_wire() -> tuple[int, int]:
+        stats = session.stats()
+        return stats.datagram_frames_sent, stats.datagram_frames_received
+
+    return Session(open_bi, accept_bi, session.send_datagram, session.receive_datagram, close, dropped, on_the_wire)
 
 
 @asynccontextmanager

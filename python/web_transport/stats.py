@@ -37,13 +37,15 @@ class DatagramStats:
     """What became of a session's datagrams (W3C ``WebTransportDatagramStats``)."""
 
     sent: int
-    """Datagrams that QUIC took, to send them as soon as congestion control permits."""
+    """Datagrams that QUIC took, to send them as soon as congestion control permits; those that left by now are among
+    `SessionStats.datagram_frames_sent`."""
 
     received: int
     """Datagrams that came for the session, also those that were dropped before anybody received them."""
 
     dropped_outgoing: int
-    """Dropped because too many waited to be sent, or because the path no longer carried one of that size."""
+    """Dropped because too many waited to be sent, because the path no longer carried one of that size, or because the session
+    ended before they could leave."""
 
     dropped_incoming: int
     """Dropped because too many waited to be received."""
@@ -91,6 +93,13 @@ class SessionStats:
 
     packets_received: int
     """UDP payloads that came: packets, but that those of a handshake may share one."""
+
+    datagram_frames_sent: int
+    """Datagrams in the packets that were sent (RFC 9221 §4). What of them is not among the peer's `datagram_frames_received` got lost on
+    the way."""
+
+    datagram_frames_received: int
+    """Datagrams in the packets that came, each once: also those that came before their session, or after its end."""
 
     smoothed_rtt: float
     """The estimate of the round-trip time, in seconds (RFC 9002 §5.3)."""

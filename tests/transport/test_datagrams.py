@@ -101,6 +101,62 @@ async def test_a_flood_is_bounded_and_harms_no_stream(pair):
     assert len(indices) < 20_000
 
 
+@pytest.mark.parametrize("size", [1, 1000])
+async def test_every_datagram_of_a_flood_is_accounted_for(pair, size):
+    """What was sent is what came, what was dropped, by cause, and what the wire lost, to the last one."""
+    client, server = pair.client, pair.server
+    client.datagrams.outgoing_max_age = 0.001
+    server.datagrams.incoming_max_buffered = 10
+    taken = 0
+
+    async def receive():
+        nonlocal taken
+        async for _ in server.datagrams:
+            taken += 1
+
+    receiving = asyncio.create_task(receive())
+    bursts = [1, 20, 300, 3000] * 20  # the last is more than the queue holds
+    for burst in bursts:
+        for _ in range(burst):
+            sending = client.send_datagram(bytes(size))
+        await sending
+    while (sent := client.stats().datagrams).sent + sent.dropped_outgoing + sent.expired_outgoing < sum(bursts):
+        await asyncio.sleep(0)
+    send, recv = await pair.uni()  # nothing overtakes anything here: what was sent before these bytes is here, or lost
+    async with send:
+        await send.write(b"all")
+    assert await recv.read() == b"all"
+
+    out, came = client.stats(), server.stats()
+    assert out.datagrams.sent + out.datagrams.dropped_outgoing + out.datagrams.expired_outgoing == sum(bursts)
+    assert out.datagram_frames_sent == out.datagrams.sent
+    lost = out.datagram_frames_sent - came.datagram_frames_received
+    assert lost == 0 if out.packets_lost == 0 else lost >= 0
+    assert came.datagram_frames_received == came.datagrams.received
+    assert min(out.datagrams.dropped_outgoing + out.datagrams.expired_outgoing, came.datagrams.dropped_incoming) > 0
+    client.close()
+    await receiving
+    assert taken == came.datagrams.received - came.datagrams.dropped_incoming
+
+
+async def test_figures_are_those_of_now(pair):
+    """Who asks is told what has left by then, without having to ask again."""
+    await pair.server.send_datagram(b"hello")
+    assert await pair.client.receive_datagram() == b"hello"
+    stats = pair.client.stats()
+    assert (stats.datagrams.received, stats.datagram_frames_received) == (1, 1)
+
+
+async def test_what_the_end_leaves_behind_is_counted(pair):
+    """Datagrams that wait when the session is closed are dropped, and said to be."""
+    for _ in range(1000):
+        pair.client.send_datagram(b"late")
+    pair.client.close()
+    await pair.client.wait_closed()
+    figures = pair.client.stats().datagrams
+    assert figures.sent + figures.dropped_outgoing == 1000
+
+
 async def test_awaiting_paces_the_sender(pair):
     """Whoever awaits each datagram does not outrun the network: others get their turn."""
     received = 0

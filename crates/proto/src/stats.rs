@@ -21,6 +21,10 @@ pub struct ConnectionStats {
     pub bytes_received: u64,
     /// UDP payloads that came: after the handshake, of one packet each
     pub packets_received: u64,
+    /// DATAGRAM frames in the packets that were sent (RFC 9221 §4): what QUIC took and did not send is not in it
+    pub datagram_frames_sent: u64,
+    /// DATAGRAM frames in the packets that came, each once and for whichever session
+    pub datagram_frames_received: u64,
     /// The estimate of the round-trip time (RFC 9002 §5.3)
     pub smoothed_rtt: Duration,
     /// How much it varies; `None` before the first sample

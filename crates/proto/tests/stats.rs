@@ -124,3 +124,27 @@ fn an_endpoint_counts_what_came_of_connections_and_requests() {
     assert_eq!((client.packets_sent, client.bytes_sent), (server.packets_received, server.bytes_received));
     assert_eq!((server.packets_sent, server.bytes_sent), (client.packets_received, client.bytes_received));
 }
+
+#[test]
+fn datagrams_add_up_whatever_the_network_loses() {
+    for seed in 0..5 {
+        let mut pair = Pair::new(Net { seed, loss: 100, duplicate: 100, reorder: 100, ..Net::default() });
+        let (client, server) = pair.connect();
+        let (mut taken, mut arrived) = (0, 0);
+        for _ in 0..100 {
+            pair.sim.until("room", |sim| (sim.client.datagram_room(client) > 0).then_some(()));
+            for _ in 0..10 {
+                pair.sim.client.send_datagram(client, &[1; 500]).unwrap();
+                taken += 1;
+            }
+        }
+        pair.sim.run(Duration::from_secs(5));
+        while pair.has_event(Side::Server, |event| matches!(event, Event::DatagramReceived { .. })) {
+            arrived += 1;
+        }
+        let (sent, received) = (stats(&mut pair, Side::Client, client), stats(&mut pair, Side::Server, server));
+        assert_eq!(sent.datagram_frames_sent, taken, "seed {seed}");
+        assert_eq!(received.datagram_frames_received, arrived, "seed {seed}: duplicates do not count");
+        assert!(arrived < taken && arrived > taken / 2, "seed {seed}: {arrived} of {taken}");
+    }
+}

@@ -16,6 +16,8 @@ pub(crate) fn connection<'py>(py: Python<'py>, stats: &ConnectionStats) -> PyRes
         ("packets_sent", stats.packets_sent),
         ("packets_lost", stats.packets_lost),
         ("packets_received", stats.packets_received),
+        ("datagram_frames_sent", stats.datagram_frames_sent),
+        ("datagram_frames_received", stats.datagram_frames_received),
         ("congestion_window", stats.congestion_window),
         ("mtu", stats.mtu.into()),
     ];

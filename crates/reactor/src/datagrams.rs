@@ -40,7 +40,7 @@ pub struct DatagramLimits {
 pub struct DatagramCounts {
     /// Out: QUIC took them. In: they came, whatever became of them then.
     pub passed: u64,
-    /// Pushed out of a full queue, or grown too long for the path while they waited
+    /// Pushed out of a full queue, grown too long for the path while they waited, or left behind by the session's end
     pub dropped: u64,
     /// Grown too old
     pub expired: u64,
@@ -160,6 +160,8 @@ struct Out {
     queue: Queue,
     /// The reactor knows that there is something for it
     flushing: bool,
+    /// The session is over: nothing more leaves
+    over: bool,
     senders: Waiters,
 }
 
@@ -170,6 +172,10 @@ impl Outgoing {
     /// Queue one. Returns whether the queue is below its high-water mark, and whether the reactor must be told.
     pub(crate) fn push(&self, payload: &[u8], now: impl FnOnce() -> Instant) -> (bool, bool) {
         let mut out = lock(&self.0);
+        if out.over {
+            out.queue.counts.dropped += 1;
+            return (true, false);
+        }
         out.queue.push(payload, OUTGOING, now);
         (!out.queue.is_above(1), !std::mem::replace(&mut out.flushing, true))
     }
@@ -224,9 +230,11 @@ impl Outgoing {
         }
     }
 
-    /// The session is over
-    pub(crate) fn clear(&self, woken: &mut Vec<u64>) {
+    /// The session is over: what waits is dropped
+    pub(crate) fn end(&self, woken: &mut Vec<u64>) {
         let mut out = lock(&self.0);
+        out.over = true;
+        out.queue.counts.dropped += out.queue.datagrams.len() as u64;
         out.queue.clear();
         out.senders.wake(woken);
     }
@@ -314,6 +322,17 @@ mod tests {
         let bytes = |max_buffered| DatagramLimits { max_buffered, ..DatagramLimits::default() }.max_bytes();
         assert_eq!([1, 100, 1024, 4096].map(bytes), [64 << 10, 200 << 10, 1 << 20, 4 << 20]);
         assert_eq!(bytes(usize::MAX), usize::MAX);
+    }
+
+    #[test]
+    fn what_the_session_leaves_behind_is_counted() {
+        let (outgoing, mut woken) = (Outgoing::default(), Vec::new());
+        for _ in 0..3 {
+            outgoing.push(b"too late", Instant::now);
+        }
+        outgoing.end(&mut woken);
+        outgoing.push(b"even later", Instant::now);
+        assert_eq!(outgoing.counts(), DatagramCounts { dropped: 4, ..DatagramCounts::default() });
     }
 
     #[test]

@@ -115,10 +115,20 @@ impl Helm {
 
     /// Carry out the commands that wait, here and now, if nobody turns the reactor at the moment
     pub(crate) fn obey(&self, endpoint: &Endpoint) {
+        self.at_once(endpoint, |_| ());
+    }
+
+    /// The same, and then write down what everybody may read
+    pub(crate) fn publish(&self, endpoint: &Endpoint) {
+        self.at_once(endpoint, Reactor::publish);
+    }
+
+    fn at_once(&self, endpoint: &Endpoint, then: impl FnOnce(&mut Reactor)) {
         let Ok(reactor) = self.reactor.try_lock() else { return };
         let mut turning = Turning(reactor);
         if let Some(reactor) = turning.0.as_mut() {
             reactor.obey(Instant::now());
+            then(reactor);
             drop(turning);
             self.missed.fetch_or(CAME, SeqCst);
             endpoint.inbox().rouse();

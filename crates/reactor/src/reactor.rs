@@ -392,6 +392,9 @@ impl Reactor {
             if taken + dropped > 0 {
                 session.outgoing.count(taken, dropped);
                 fed |= taken > 0;
+                if session.touch() {
+                    self.touched.push(Arc::clone(session));
+                }
             }
             if more {
                 i += 1;
@@ -417,7 +420,7 @@ impl Reactor {
     }
 
     /// Write down what everybody may read
-    fn publish(&mut self) {
+    pub(crate) fn publish(&mut self) {
         for session in self.touched.drain(..) {
             session.untouch();
             let id = session.id;

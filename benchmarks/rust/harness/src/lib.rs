@@ -39,6 +39,8 @@ pub trait Client {
     fn how_many(&mut self) -> Value;
     /// Datagrams that this side has dropped
     fn dropped(&self) -> u64;
+    /// Datagrams in the packets that left
+    fn left(&self) -> u64;
 }
 
 /// The program's command line, as the driver writes it
@@ -226,7 +228,10 @@ impl<C: Client> Bench<'_, C> {
         result["count"] = told["received"].clone();
         result["received"] = told["received"].clone();
         result["seconds"] = told["seconds"].clone();
-        result["dropped"] = (told["dropped"].as_u64().unwrap() + self.client.dropped()).into();
+        let number = |name: &str| told[name].as_u64().unwrap();
+        let (dropped, lost) = (number("dropped") + self.client.dropped(), self.client.left() - number("came"));
+        assert_eq!(number("received") + dropped + lost, sent as u64, "some datagrams are in no counter");
+        result["dropped"] = dropped.into();
         result
     }
 }

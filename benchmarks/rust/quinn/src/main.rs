@@ -195,6 +195,10 @@ impl harness::Client for Client {
     fn dropped(&self) -> u64 {
         0
     }
+
+    fn left(&self) -> u64 {
+        self.connection().stats().frame_tx.datagram
+    }
 }
 
 async fn call(connection: Connection) {

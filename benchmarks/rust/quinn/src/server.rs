@@ -95,7 +95,10 @@ async fn count(connection: Connection) {
                     tokio::time::sleep(QUIET).await;
                 }
                 let seconds = (last.get() - began.get()).as_secs_f64();
-                let told = json!({ "received": received.get(), "seconds": seconds, "dropped": 0 });
+                // What came and was not received, quinn has pushed out of its buffer
+                let came = connection.stats().frame_rx.datagram;
+                let dropped = came - received.get();
+                let told = json!({ "received": received.get(), "seconds": seconds, "dropped": dropped, "came": came });
                 let _ = send.write_all(told.to_string().as_bytes()).await;
                 let _ = send.finish();
             }

@@ -186,4 +186,9 @@ impl harness::Client for Client {
     fn dropped(&self) -> u64 {
         self.session().datagram_counts().0.dropped
     }
+
+    fn left(&self) -> u64 {
+        self.session().refresh();
+        self.session().connection_stats().datagram_frames_sent
+    }
 }

@@ -189,8 +189,10 @@ fn count(main: &Loop, session: &SessionHandle) -> Over {
                 main.wait(QUIET);
                 continue;
             }
-            let dropped = session.datagram_counts().1.dropped;
-            let told = json!({ "received": received, "seconds": (last - first).as_secs_f64(), "dropped": dropped });
+            session.refresh();
+            let (dropped, came) = (session.datagram_counts().1.dropped, session.connection_stats().datagram_frames_received);
+            let seconds = (last - first).as_secs_f64();
+            let told = json!({ "received": received, "seconds": seconds, "dropped": dropped, "came": came });
             let _ = main.write_all(send, told.to_string().as_bytes());
             let _ = send.finish();
             asked = None;

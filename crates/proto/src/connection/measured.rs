@@ -66,6 +66,8 @@ impl Measured {
             packets_lost: stats.path.lost_packets,
             bytes_received: stats.udp_rx.bytes,
             packets_received: stats.udp_rx.datagrams,
+            datagram_frames_sent: stats.frame_tx.datagram,
+            datagram_frames_received: stats.frame_rx.datagram,
             smoothed_rtt: stats.path.rtt,
             rtt_variation: self.meter.rtt_variation(stats.path.rtt),
             min_rtt: stats.path.min_rtt,

@@ -354,11 +354,16 @@ impl SessionHandle {
         figures(&self.session).connection
     }
 
-    /// Publish the figures anew, also if the connection is silent
+    /// Have the figures be those of now, unless somebody turns the reactor at the moment: then they will be after that turn
     pub fn refresh(&self) {
-        if !self.is_forked() && self.session.touch() {
-            self.session.endpoint.tell(Command::Refresh(Arc::clone(&self.session)));
+        if self.is_forked() {
+            return;
         }
+        let endpoint = &self.session.endpoint;
+        if self.session.touch() {
+            endpoint.tell(Command::Refresh(Arc::clone(&self.session)));
+        }
+        endpoint.helm.publish(endpoint);
     }
 
     /// The version of WebTransport that both sides speak

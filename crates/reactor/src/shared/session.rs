@@ -141,7 +141,7 @@ impl Session {
             }
             self.wake_all(&mut state, woken);
         }
-        self.outgoing.clear(woken);
+        self.outgoing.end(woken);
     }
 
     fn wake_all(&self, state: &mut SessionState, woken: &mut Vec<u64>) {
