@@ -26,8 +26,8 @@ const LOOPBACK_PAYLOAD: u16 = if cfg!(any(target_os = "linux", windows)) { LONGE
 const LOOPBACK_WINDOW: u64 = 4 * LONGEST_PAYLOAD as u64;
 
 /// Streams of each direction that a peer may open before it has opened any: quinn allocates for every stream that is permitted,
-/// and most sessions wait. With those that come on top its tables are just full.
-const FEW_STREAMS: u32 = 20;
+/// and most sessions wait. With those that come on top, and a few of our own, its tables are just full.
+const FEW_STREAMS: u32 = 16;
 
 /// What kind of path leads to a peer
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

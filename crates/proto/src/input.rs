@@ -32,6 +32,9 @@ impl Input {
         let here = self.up_to(self.skip);
         self.buf.advance(here);
         self.skip -= here as u64;
+        if self.buf.is_empty() {
+            self.buf = Bytes::new(); // or it would keep the datagram that it is a piece of
+        }
     }
 
     /// The integer that begins `offset` bytes from here, and where it ends
@@ -69,6 +72,19 @@ pub(crate) fn only_varint(field: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_used_up_is_given_back() {
+        let chunk = Bytes::from(b"headpayload".to_vec());
+        let mut input = Input::default();
+        let all: [fn(&mut Input); 3] = [|input| input.skip(11), |input| drop(input.take(11)), |input| drop(input.take_some(20))];
+        for uses in all {
+            input.push(chunk.clone());
+            assert!(!chunk.is_unique());
+            uses(&mut input);
+            assert!(chunk.is_unique());
+        }
+    }
 
     #[test]
     fn whole_items_are_slices_of_what_was_pushed() {

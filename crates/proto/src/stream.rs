@@ -172,6 +172,11 @@ impl SendHalf {
         fed
     }
 
+    /// Give back the memory of a queue that is longer than what waits in it
+    pub(crate) fn shrink(&mut self) {
+        self.queue.shrink_to_fit();
+    }
+
     /// How many pieces QUIC has yet to take
     pub(crate) fn waiting(&self) -> usize {
         self.queue.len()

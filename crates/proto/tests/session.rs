@@ -251,3 +251,12 @@ fn drain_reaches_the_peer_and_ends_nothing() {
     let stream = pair.open(Side::Client, client, Dir::Uni);
     assert_eq!(pair.accept(Side::Server).as_u64(), stream.as_u64());
 }
+
+#[test]
+fn nothing_wakes_a_session_that_waits() {
+    let mut pair = Pair::new(Net::default());
+    pair.connect();
+    pair.sim.run(Duration::from_secs(2));
+    let wait = pair.sim.next_at().unwrap() - pair.now();
+    assert!(wait > Duration::from_secs(25), "something happens in {wait:?}, before QUIC's time-out of 30 s");
+}

@@ -27,7 +27,8 @@ const FIRST_STREAMS: u64 = 4;
 #[derive(Debug)]
 pub(super) enum Incoming {
     Head(Head),
-    Control(Control),
+    /// Boxed: there is one, and all others are a third of it
+    Control(Box<Control>),
     QpackEncoder(qpack::EncoderStream),
     QpackDecoder(qpack::DecoderStream),
     /// A WebTransport stream whose session has yet to come
@@ -191,7 +192,7 @@ impl Connection {
         let incoming = match (id.dir(), ty) {
             (Dir::Bi, _) if self.quic.side() == Side::Server => return self.start_request(now, id, head),
             (Dir::Bi, _) => return self.fail(now, H3Code::STREAM_CREATION_ERROR, "server opened a request stream"), // RFC 9114 §6.1
-            (Dir::Uni, CONTROL) => Incoming::Control(Control::new(!self.quic.side())),
+            (Dir::Uni, CONTROL) => Incoming::Control(Box::new(Control::new(!self.quic.side()))),
             (Dir::Uni, QPACK_ENCODER) => Incoming::QpackEncoder(qpack::EncoderStream),
             (Dir::Uni, QPACK_DECODER) => Incoming::QpackDecoder(qpack::DecoderStream::default()),
             (Dir::Uni, PUSH) => {

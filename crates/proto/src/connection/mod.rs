@@ -148,7 +148,7 @@ impl Connection {
             peer: None,
             dialect: None,
             token: None,
-            own: Vec::new(),
+            own: Vec::with_capacity(3),
             incoming: FxHashMap::default(),
             sessions: FxHashMap::default(),
             streams: FxHashMap::default(),
@@ -201,7 +201,10 @@ impl Connection {
                 quinn_proto::Event::Connected if self.quic.side() == Side::Client => {
                     self.arm(now + self.config.request_timeout, Timer::Settings);
                 }
-                quinn_proto::Event::Connected => self.start_idling(now),
+                quinn_proto::Event::Connected => {
+                    self.disarm(Timer::Handshake);
+                    self.start_idling(now);
+                }
                 quinn_proto::Event::HandshakeDataReady | quinn_proto::Event::DatagramsUnblocked => {}
             }
         }
@@ -327,6 +330,7 @@ impl Connection {
         }
         self.dialect = Dialect::choose(&self.local, &settings);
         self.peer = Some(settings);
+        self.disarm(Timer::Settings);
         self.open_connects(now);
         let mut queued: Vec<_> =
             self.sessions.iter().filter(|(_, session)| matches!(session.phase, Phase::Queued(_))).map(|(&id, _)| id).collect();
@@ -419,7 +423,9 @@ impl Connection {
         self.fit_send_window();
         self.pump(now);
         if self.is_over() || !self.sessions.is_empty() || !self.connects.is_empty() {
-            self.idle_since = None;
+            if self.idle_since.take().is_some() {
+                self.disarm(Timer::Idle);
+            }
             return;
         }
         if let Some((code, reason)) = self.ending.take() {

@@ -58,6 +58,7 @@ impl Connection {
             }
             let Some(id) = self.quic.streams().open(Dir::Bi) else { return };
             let Some((connect, target)) = self.connects.pop_front() else { return };
+            self.connects.shrink_to_fit(); // a target is long, and most connections have but one
             if target.pool && self.had_session {
                 self.repeatable.insert(id, target.clone());
             }
@@ -188,6 +189,7 @@ impl Connection {
         self.start_flow(&mut session);
         let session = self.sessions.entry(id).insert_entry(session).into_mut();
         let Phase::Queued(request) = std::mem::replace(&mut session.phase, Phase::Requested) else { return };
+        self.disarm(Timer::Request(id));
         let (session, remote) = (self.session_id(id), self.quic.remote_address());
         self.events.push_back(Event::SessionRequested { session, request, dialect, remote });
         self.notice_gone_client(now, id);

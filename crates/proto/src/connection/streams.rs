@@ -165,6 +165,7 @@ impl Connection {
         let own = self.own.iter_mut().find_map(|(own, send)| (*own == id).then_some(send));
         if let Some(send) = own.or_else(|| self.sessions.get_mut(&id).map(|session| &mut session.send)) {
             send.feed(self.quic.send_stream(id), usize::MAX, now, rtt);
+            send.shrink(); // they say little, and rarely
         }
     }
 

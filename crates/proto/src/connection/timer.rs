@@ -1,5 +1,6 @@
 //! What a connection waits for, and what it does when that has taken too long.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -41,8 +42,7 @@ impl Connection {
     pub(super) fn handle_timer(&mut self, now: Instant, timer: Timer) {
         match timer {
             Timer::Flush(id) => self.send_close(now, id),
-            Timer::Handshake if self.quic.is_handshaking() => self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()),
-            Timer::Handshake => {}
+            Timer::Handshake => self.close_quic(now, H3Code::NO_ERROR.into(), Bytes::new()),
             Timer::Gone(id) => self.give_up_session(id),
             Timer::Request(id) => self.expire_request(now, id),
             Timer::Refusal(id) => self.refused(id),
@@ -67,5 +67,13 @@ impl Connection {
 
     pub(super) fn arm(&mut self, deadline: Instant, timer: Timer) {
         self.timers.insert((deadline, timer));
+    }
+
+    /// There will be no reason any more: without this a timer of seconds would wake a connection that has long been idle
+    pub(super) fn disarm(&mut self, timer: Timer) {
+        self.timers.retain(|&(_, armed)| armed != timer);
+        if self.timers.is_empty() {
+            self.timers = BTreeSet::new(); // an empty one keeps the memory of a few
+        }
     }
 }
