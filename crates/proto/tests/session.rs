@@ -253,6 +253,19 @@ fn drain_reaches_the_peer_and_ends_nothing() {
 }
 
 #[test]
+fn whoever_was_left_says_no_more() {
+    // RFC 9000 §10.2.2
+    let mut pair = Pair::new(Net::default());
+    pair.connect();
+    pair.sim.run(Duration::from_secs(1));
+    let sent = pair.sim.server.totals().packets_sent;
+    pair.sim.client.close(pair.now(), 0, b"");
+    pair.event(Side::Server, "connection gone", |event| matches!(event, Event::ConnectionGone { .. }).then_some(()));
+    pair.sim.run(Duration::from_secs(1));
+    assert_eq!(pair.sim.server.totals().packets_sent, sent);
+}
+
+#[test]
 fn nothing_wakes_a_session_that_waits() {
     let mut pair = Pair::new(Net::default());
     pair.connect();

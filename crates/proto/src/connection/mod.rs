@@ -126,6 +126,8 @@ pub(crate) struct Connection {
     ending: Option<(VarInt, Bytes)>,
     /// We closed, and CONNECTION_CLOSE has yet to leave
     closing: bool,
+    /// The peer closed the connection, and hears no more
+    left: bool,
     /// `ConnectionGone` was said
     pub(crate) gone: bool,
     datagrams_wanted: bool,
@@ -171,6 +173,7 @@ impl Connection {
             lingers_until: None,
             ending: None,
             closing: false,
+            left: false,
             gone: false,
             datagrams_wanted: false,
             measured,
@@ -252,6 +255,9 @@ impl Connection {
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
+        if self.left {
+            return None; // RFC 9000 §10.2.2 permits an answer to CONNECTION_CLOSE, which would only wake the peer
+        }
         // More than one send can carry would only make `buf` grow
         let segments = max_segments.min(usize::from(LONGEST_PAYLOAD / self.quic.current_mtu())).max(1);
         let transmit = self.quic.poll_transmit(now, segments, buf);
@@ -378,6 +384,7 @@ impl Connection {
 
     /// QUIC lost the connection
     fn lost(&mut self, reason: &ConnectionError) {
+        self.left = matches!(reason, ConnectionError::ApplicationClosed(_) | ConnectionError::ConnectionClosed(_));
         if !self.is_over() {
             let error = causes::session_error(reason);
             let reason = &self.in_plain_words(reason);

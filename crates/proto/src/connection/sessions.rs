@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use bytes::BytesMut;
-use quinn_proto::{StreamId, VarInt};
+use quinn_proto::{Side, StreamId, VarInt};
 
 use super::Connection;
 use super::drain::going_away;
@@ -36,6 +36,12 @@ impl Connection {
 
     /// A capsule in a DATA frame of its own
     pub(super) fn send_capsule(&mut self, now: Instant, id: StreamId, encode: impl FnOnce(&mut BytesMut)) {
+        self.queue_capsule(now, id, encode);
+        self.feed_critical(now, id);
+    }
+
+    /// The same, to leave with what its stream carries next
+    fn queue_capsule(&mut self, now: Instant, id: StreamId, encode: impl FnOnce(&mut BytesMut)) {
         let (mut payload, mut out) = (BytesMut::new(), BytesMut::new());
         encode(&mut payload);
         frame::data(&mut out, &payload);
@@ -44,7 +50,6 @@ impl Connection {
             return self.fail(now, H3Code::EXCESSIVE_LOAD, "peer does not read the CONNECT stream");
         }
         session.send.push(out.freeze());
-        self.feed_critical(now, id);
     }
 
     pub(super) fn finish_connect_stream(&mut self, now: Instant, id: StreamId) {
@@ -60,7 +65,10 @@ impl Connection {
         session.headers_done();
         self.had_session = true;
         self.repeatable.remove(&id);
-        self.send_capsule(now, id, capsule::grease); // RFC 9297 §5.4
+        match self.quic.side() {
+            Side::Server => self.send_capsule(now, id, capsule::grease), // RFC 9297 §5.4
+            Side::Client => self.queue_capsule(now, id, capsule::grease), // by itself it is not worth a packet
+        }
         let (streams, datagrams) = self.pending.take(id);
         for stream in streams {
             if self.incoming.remove(&stream).is_some() {
