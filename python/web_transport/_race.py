@@ -31,7 +31,7 @@ class Race:
         token = tokens()
         try:
             while self._untried or self._running:
-                winner = next((address for address, attempt in self._running.items() if attempt.asked), None)
+                winner = self._winner(token)
                 if winner is not None:
                     self._running = {winner: self._running[winner]}  # dropped, the others are cancelled
                 elif self._untried:
@@ -53,6 +53,12 @@ class Race:
         if len(self._failures) == 1:
             return next(iter(self._failures.values()))
         return "; ".join(f"{host}: {cause}" for (host, _), cause in self._failures.items()) or "the host has no address"
+
+    def _winner(self, token: int) -> Address | None:
+        """The first whose server was reached; one that has no rivals is not worth being woken for."""
+        if len(self._running) + len(self._untried) == 1:
+            return None
+        return next((address for address, attempt in self._running.items() if attempt.asked(token)), None)
 
     def _try(self, address: Address) -> None:
         try:

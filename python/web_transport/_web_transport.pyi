@@ -142,8 +142,7 @@ class Connecting:
     """An attempt to connect. Dropping it before `poll` returned the session cancels it."""
 
     def poll(self, token: int) -> Session | None: ...  # ConnectError, SessionRejected
-    @property
-    def asked(self) -> bool: ...
+    def asked(self, token: int) -> bool: ...
 
 @final
 class Exporting:

@@ -25,9 +25,8 @@ impl Connecting {
     }
 
     /// The server was reached, and asked for the session
-    #[getter]
-    fn asked(&self) -> bool {
-        self.0.is_asked()
+    fn asked(&self, token: u64) -> bool {
+        self.0.is_asked(token)
     }
 }
 

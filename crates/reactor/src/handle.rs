@@ -245,10 +245,10 @@ impl ConnectingHandle {
         Ok(result.map(SessionHandle::new))
     }
 
-    /// Whether the server was reached, and asked: then only its answer is missing. It wakes who parked a token in `poll`.
+    /// Whether the server was reached, and asked: then only its answer is missing. Else `token` is parked.
     #[must_use]
-    pub fn is_asked(&self) -> bool {
-        !self.connecting.endpoint.epoch.is_over() && self.connecting.is_asked()
+    pub fn is_asked(&self, token: u64) -> bool {
+        !self.connecting.endpoint.epoch.is_over() && self.connecting.is_asked(token)
     }
 }
 

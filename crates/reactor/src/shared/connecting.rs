@@ -21,6 +21,8 @@ struct ConnectingState {
     asked: bool,
     result: Option<Result<Arc<Session>, ConnectError>>,
     waiters: Waiters,
+    /// Who has other attempts, and gives them up once the server of this one was reached
+    rivals: Waiters,
 }
 
 impl Connecting {
@@ -38,11 +40,16 @@ impl Connecting {
     pub(crate) fn asked(&self, woken: &mut Vec<u64>) {
         let mut state = lock(&self.state);
         state.asked = true;
-        state.waiters.wake(woken);
+        state.rivals.wake(woken);
     }
 
-    pub(crate) fn is_asked(&self) -> bool {
-        lock(&self.state).asked
+    /// Whether the server was asked; if not, `token` is parked
+    pub(crate) fn is_asked(&self, token: u64) -> bool {
+        let mut state = lock(&self.state);
+        if !state.asked {
+            state.rivals.park(token);
+        }
+        state.asked
     }
 
     /// The result, of which a session is given only once; `None`: nothing yet, and `token` is parked
