@@ -20,6 +20,7 @@
 
 mod recv;
 mod send;
+mod spares;
 
 use std::collections::VecDeque;
 
@@ -28,6 +29,7 @@ use webtransport_proto::SessionError;
 
 pub use self::recv::{Outcome, RecvCounts, RecvPipe, Resume};
 pub use self::send::{Flush, Flushed, SendCounts, SendPipe};
+pub use self::spares::Spares;
 
 /// Bytes of a stream that wait in one direction. Enough for the other side to work on while one side sleeps (a quarter of
 /// a millisecond at 1 GB/s), little enough to stay in the processor's cache and to let QUIC's windows do the buffering.

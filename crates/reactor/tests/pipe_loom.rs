@@ -13,6 +13,10 @@ use webtransport_reactor::{Mailbox, StreamError};
 
 const TOKEN: u64 = 7;
 
+fn write(pipe: &SendPipe, data: &[u8]) -> Result<(Option<usize>, Flush), StreamError> {
+    pipe.write(data, &Arc::default(), TOKEN)
+}
+
 fn join<T>(thread: thread::JoinHandle<T>) -> T {
     thread.join().unwrap()
 }
@@ -132,8 +136,8 @@ fn what_is_written_is_taken_or_announced() {
         let writer = {
             let pipe = Arc::clone(&pipe);
             thread::spawn(move || {
-                let first = pipe.write(b"a", TOKEN).unwrap().1;
-                let second = pipe.write(&[b'b'; 2000], TOKEN).unwrap().1; // copied with the lock released
+                let first = write(&pipe, b"a").unwrap().1;
+                let second = write(&pipe, &[b'b'; 2000]).unwrap().1; // copied with the lock released
                 let third = pipe.finish().unwrap();
                 [first, second, third].into_iter().filter(|flush| *flush == Flush(true)).count()
             })
@@ -158,7 +162,7 @@ fn a_writer_finds_room_or_is_woken() {
     loom::model(|| {
         let pipe = Arc::new(SendPipe::default());
         let full = vec![0; CAPACITY];
-        assert_eq!(pipe.write(&full, TOKEN).unwrap().0, Some(CAPACITY));
+        assert_eq!(write(&pipe, &full).unwrap().0, Some(CAPACITY));
         let reactor = {
             let pipe = Arc::clone(&pipe);
             thread::spawn(move || {
@@ -169,7 +173,7 @@ fn a_writer_finds_room_or_is_woken() {
                 woken
             })
         };
-        let (taken, _) = pipe.write(b"more than a little", TOKEN).unwrap();
+        let (taken, _) = write(&pipe, b"more than a little").unwrap();
         let woken = join(reactor);
         assert_eq!(woken.contains(&TOKEN), taken.is_none());
     });
@@ -179,7 +183,7 @@ fn a_writer_finds_room_or_is_woken() {
 fn a_reset_interrupts_a_writer() {
     loom::model(|| {
         let pipe = Arc::new(SendPipe::default());
-        assert_eq!(pipe.write(&vec![0; CAPACITY], TOKEN).unwrap().0, Some(CAPACITY));
+        assert_eq!(write(&pipe, &vec![0; CAPACITY]).unwrap().0, Some(CAPACITY));
         let reactor = {
             let pipe = Arc::clone(&pipe);
             thread::spawn(move || {
@@ -188,11 +192,11 @@ fn a_reset_interrupts_a_writer() {
                 woken
             })
         };
-        let parked = matches!(pipe.write(b"x", TOKEN), Ok((None, _)));
+        let parked = matches!(write(&pipe, b"x"), Ok((None, _)));
         let mut woken = Vec::new();
         let _ = pipe.reset(1, &mut woken).unwrap();
         woken.extend(join(reactor));
         assert_eq!(woken.contains(&TOKEN), parked);
-        assert_eq!(pipe.write(b"x", TOKEN).err(), Some(StreamError::ClosedLocally));
+        assert_eq!(write(&pipe, b"x").err(), Some(StreamError::ClosedLocally));
     });
 }

@@ -31,7 +31,7 @@ impl SendHandle {
     /// The stream or its session is over.
     pub fn write(&self, data: &[u8], token: u64) -> Result<Option<usize>, StreamError> {
         check_stream(&self.stream.session)?;
-        let (taken, flush) = self.stream.pipe.write(data, token)?;
+        let (taken, flush) = self.stream.pipe.write(data, &self.stream.session.endpoint.spares, token)?;
         self.flush(flush.0);
         Ok(taken)
     }

@@ -1,10 +1,15 @@
 //! The sending direction: the application writes, the reactor takes.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use webtransport_proto::SessionError;
 
-use super::{CAPACITY, Queue, SMALL, StreamError, Waiters};
+use super::{CAPACITY, Queue, SMALL, Spares, StreamError, Waiters};
 use crate::sync::{Mutex, lock};
+
+/// What is longer is cut up: about a packet of loopback's, so that memory comes back soon, and fits the next write
+const PIECE: usize = 64 << 10;
 
 #[derive(Debug)]
 enum Sending {
@@ -77,11 +82,11 @@ impl Default for SendPipe {
 
 /// The application's end. Where a call returns `flush`, the reactor must be told.
 impl SendPipe {
-    /// Take a prefix of `data`, as much as there is credit for; `None`: none, and `token` is parked
+    /// Take a prefix of `data`, as much as there is credit for, into memory of `spares`; `None`: none, and `token` is parked
     ///
     /// # Errors
     /// The stream, or at least its sending half, is over.
-    pub fn write(&self, data: &[u8], token: u64) -> Result<(Option<usize>, Flush), StreamError> {
+    pub fn write(&self, data: &[u8], spares: &Arc<Spares>, token: u64) -> Result<(Option<usize>, Flush), StreamError> {
         let mut send = lock(&self.0);
         send.writable()?;
         // A writer that must wait waits for half the pipe, so that it does not go on in crumbs
@@ -98,11 +103,11 @@ impl SendPipe {
             send.queue.push_small(data);
         } else {
             drop(send);
-            let chunk = Bytes::copy_from_slice(data);
+            let chunks: Vec<Bytes> = data.chunks(PIECE).map(|piece| spares.copy(piece)).collect();
             send = lock(&self.0);
             // Whatever closed it meanwhile, these bytes were written before: they share the fate of the others
             if matches!(send.state, Sending::Open) {
-                send.queue.push(chunk);
+                chunks.into_iter().for_each(|chunk| send.queue.push(chunk));
             }
         }
         Ok((Some(taken), send.flush()))

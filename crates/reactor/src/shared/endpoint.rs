@@ -13,7 +13,7 @@ use crate::fork::Epoch;
 use crate::helm::Helm;
 use crate::http;
 use crate::mailbox::Mailbox;
-use crate::pipe::Waiters;
+use crate::pipe::{Spares, Waiters};
 use crate::sync::{Mutex, lock};
 
 /// How many of each the reactor keeps
@@ -43,6 +43,7 @@ pub(crate) struct Endpoint {
     state: Mutex<EndpointState>,
     published: Mutex<(Counts, EndpointStats)>,
     pub(crate) http: http::Queue,
+    pub(crate) spares: Arc<Spares>,
 }
 
 /// Where tokens go
@@ -79,6 +80,7 @@ impl Endpoint {
             state: Mutex::default(),
             published: Mutex::default(),
             http: http::Queue::default(),
+            spares: Arc::default(),
         }
     }
 
