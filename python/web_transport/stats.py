@@ -26,7 +26,7 @@ class RecvStreamStats:
     """How many bytes of a receiving half came and were read (W3C ``WebTransportReceiveStreamStats``)."""
 
     bytes_received: int
-    """Bytes that came in order. Up to 256 KiB of them wait for a reader; the next are counted once he has made room."""
+    """Bytes that came in order. Up to half a megabyte of them waits for a reader; the next are counted once he has made room."""
 
     bytes_read: int
     """Bytes that reads have returned."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _CLOSED = 1  # `wait_closed` waits under the second of a stream's tokens; transfers wait under the first
 _MOST = sys.maxsize
-_CHUNK = 256 << 10  # bytes; as much as waits for a reader at most, so that iteration takes all that is there
+_CHUNK = 512 << 10  # bytes; more than waits for a reader at most, so that iteration takes all that is there
 
 
 class SendGroup:

@@ -31,9 +31,10 @@ pub use self::recv::{Outcome, RecvCounts, RecvPipe, Resume};
 pub use self::send::{Flush, Flushed, SendCounts, SendPipe};
 pub use self::spares::Spares;
 
-/// Bytes of a stream that wait in one direction. Enough for the other side to work on while one side sleeps (a quarter of
-/// a millisecond at 1 GB/s), little enough to stay in the processor's cache and to let QUIC's windows do the buffering.
-pub const CAPACITY: usize = 256 << 10;
+/// Bytes of a stream that wait in one direction. Enough for the other side to work on while one side sleeps (half a
+/// millisecond at 1 GB/s), little enough to stay in the processor's cache and to let QUIC's windows do the buffering. They fill eight
+/// of the longest packets, and leave no crumb for a ninth.
+pub const CAPACITY: usize = 8 * 65_400;
 
 /// What arrives on a stream before the application has accepted it waits in QUIC's windows, but for this much: so that
 /// a short request is there when it is accepted
