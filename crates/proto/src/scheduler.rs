@@ -83,6 +83,11 @@ impl Scheduler {
         Some((session, stream))
     }
 
+    /// Whether no stream waits for its turn
+    pub(crate) fn is_idle(&self) -> bool {
+        self.ready.is_empty()
+    }
+
     /// A stream has nothing to send
     pub(crate) fn remove(&mut self, session: StreamId, stream: StreamId, rank: Rank) {
         let Some(found) = self.sessions.get_mut(&session) else { return };

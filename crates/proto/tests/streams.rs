@@ -179,6 +179,19 @@ fn a_peer_that_does_not_read_holds_the_writer_back() {
 }
 
 #[test]
+fn a_stream_that_has_the_connection_for_itself_is_not_cut_up() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, stream, &noise(24 << 10));
+    let written = pair.event(Side::Client, "written", |event| match event {
+        Event::StreamWritten { bytes, .. } => Some(*bytes),
+        _ => None,
+    });
+    assert_eq!(written, 24 << 10);
+}
+
+#[test]
 fn streams_come_back_for_use() {
     let mut pair = Pair::new(Net::default());
     let (client, server) = pair.connect();

@@ -20,7 +20,7 @@ use crate::stream::{Read, Stream};
 /// How long the application may take to answer STOP_SENDING with a reset code of its own
 const STOP_GRACE: Duration = Duration::from_millis(100);
 
-/// Bytes of one stream before it is another's turn
+/// Bytes of one stream before it is another's turn, if another waits
 const QUANTUM: usize = 16 << 10;
 
 /// What QUIC may hold however small the congestion window is
@@ -131,14 +131,15 @@ impl Connection {
         }
     }
 
-    /// Give QUIC up to a quantum of a stream, and see when the stream has its next turn
+    /// Give QUIC up to a quantum of a stream, or all if no other waits, and see when the stream has its next turn
     fn feed(&mut self, now: Instant, session: StreamId, id: StreamId) {
         let rtt = self.round_trip();
         let Some(send) = self.streams.get_mut(&id).and_then(|stream| stream.send.as_mut()) else { return };
         send.scheduled = false;
         let Some(flow) = self.sessions.get_mut(&session).map(|session| &mut session.flow) else { return };
         let credit = flow.credit();
-        let fed = send.feed(self.quic.send_stream(id), credit.min(QUANTUM), now, rtt);
+        let turn = if self.scheduler.is_idle() { credit } else { credit.min(QUANTUM) };
+        let fed = send.feed(self.quic.send_stream(id), turn, now, rtt);
         flow.sent(fed.bytes);
         let blocked_at = (send.is_waiting() && !fed.blocked && fed.bytes == credit).then(|| flow.wait(id));
         if fed.bytes > 0 {
