@@ -25,6 +25,9 @@ const LOOPBACK_PAYLOAD: u16 = if cfg!(any(target_os = "linux", windows)) { LONGE
 /// that a system gives a socket has room for it
 const LOOPBACK_WINDOW: u64 = 4 * LONGEST_PAYLOAD as u64;
 
+/// What it may have under way at the most: as much as is received at once. More would only wait in the kernel, out of every cache.
+const LOOPBACK_WINDOW_LIMIT: u64 = 1 << 20;
+
 /// Streams of each direction that a peer may open before it has opened any: quinn allocates for every stream that is permitted,
 /// and most sessions wait. With those that come on top, and a few of our own, its tables are just full.
 const FEW_STREAMS: u32 = 16;
@@ -234,7 +237,9 @@ impl Config {
             .datagram_receive_buffer_size(Some(1 << 20))
             .datagram_send_buffer_size(DATAGRAM_SEND_BUFFER);
         let (mut cubic, mut bbr) = (congestion::CubicConfig::default(), congestion::BbrConfig::default());
+        let mut limit = u64::MAX;
         if path == Path::Loopback {
+            limit = LOOPBACK_WINDOW_LIMIT;
             // No probes: they would cost more than most connections send. Should an interface carry less, the losses show it.
             transport.initial_mtu(LOOPBACK_PAYLOAD);
             cubic.initial_window(LOOPBACK_WINDOW);
@@ -242,9 +247,9 @@ impl Config {
         }
         match self.congestion_control {
             CongestionControl::Default | CongestionControl::Throughput => {
-                transport.congestion_controller_factory(Arc::new(Metered(Arc::new(cubic))))
+                transport.congestion_controller_factory(Arc::new(Metered::new(cubic, limit)))
             }
-            CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(Metered(Arc::new(bbr)))),
+            CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(Metered::new(bbr, limit))),
         };
         transport
     }

@@ -2,7 +2,8 @@
 //!
 //! quinn keeps the variation of the round-trip time to itself, and does not count what was acknowledged. Both can be
 //! learned by its controller, which hears of every acknowledgement; so every controller is wrapped in one that passes all calls
-//! on and writes down what it hears. It does more than listen once only: the packet that closes a connection waits for no window.
+//! on and writes down what it hears. It does more than listen twice: the packet that closes a connection waits for no window, and on
+//! loopback the window has a limit.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -87,12 +88,22 @@ impl Meter {
 }
 
 /// Makes metered controllers
-pub(crate) struct Metered<F>(pub(crate) Arc<F>);
+pub(crate) struct Metered<F> {
+    factory: Arc<F>,
+    limit: u64,
+}
+
+impl<F> Metered<F> {
+    /// Around those of `factory`, with windows of at most `limit` bytes
+    pub(crate) fn new(factory: F, limit: u64) -> Self {
+        Self { factory: Arc::new(factory), limit }
+    }
+}
 
 impl<F: ControllerFactory + Send + Sync + 'static> ControllerFactory for Metered<F> {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
-        let controller = Arc::clone(&self.0).build(now, current_mtu);
-        Box::new(MeteredController { controller, meter: Arc::default(), largest: None, eliciting: false })
+        let controller = Arc::clone(&self.factory).build(now, current_mtu);
+        Box::new(MeteredController { controller, limit: self.limit, meter: Arc::default(), largest: None, eliciting: false })
     }
 }
 
@@ -106,6 +117,8 @@ pub(crate) fn meter(controller: &dyn Controller) -> Option<Arc<Meter>> {
 
 struct MeteredController {
     controller: Box<dyn Controller>,
+    /// What its window is cut to, in bytes
+    limit: u64,
     meter: Arc<Meter>,
     /// The largest packet number that was acknowledged
     largest: Option<u64>,
@@ -143,11 +156,13 @@ impl Controller for MeteredController {
     }
 
     fn window(&self) -> u64 {
-        if self.meter.closing.load(Relaxed) { u64::MAX } else { self.controller.window() }
+        if self.meter.closing.load(Relaxed) { u64::MAX } else { self.controller.window().min(self.limit) }
     }
 
     fn metrics(&self) -> ControllerMetrics {
-        self.controller.metrics()
+        let mut metrics = self.controller.metrics();
+        metrics.congestion_window = metrics.congestion_window.min(self.limit);
+        metrics
     }
 
     fn clone_box(&self) -> Box<dyn Controller> {

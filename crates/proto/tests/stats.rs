@@ -2,12 +2,16 @@
 
 mod sim;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use sim::{Net, Pair, Side};
 use webtransport_proto::{Config, CongestionControl, ConnectionStats, Dir, Event, Read, Response, SessionId};
 
 const MS: Duration = Duration::from_millis(1);
+
+/// What may be under way on loopback, in bytes
+const LIMIT: u64 = 1 << 20;
 
 fn stats(pair: &mut Pair, side: Side, session: SessionId) -> ConnectionStats {
     pair.endpoint(side).stats(session).expect("QUIC still knows the connection")
@@ -58,6 +62,22 @@ fn bytes_add_up() {
         assert!(received.packets_received <= sent.packets_sent && sent.packets_sent > 200, "{sent:?}");
         assert_eq!((sent.packets_lost, sent.bytes_lost), (0, 0));
     }
+}
+
+#[test]
+fn the_window_of_a_loopback_path_has_a_limit() {
+    let window = |ip: [u8; 4]| {
+        let mut pair = Pair::new(Net { mtu: 65_535, ..Net::default() });
+        pair.sim.client_address = SocketAddr::from((ip, 1000));
+        pair.sim.server_address = SocketAddr::from((ip, 4433));
+        let (client, _) = pair.connect();
+        for _ in 0..3 {
+            transfer(&mut pair, client, 4 << 20);
+        }
+        stats(&mut pair, Side::Client, client).congestion_window
+    };
+    assert_eq!(window([127, 0, 0, 1]), LIMIT);
+    assert!(window([10, 0, 0, 1]) > LIMIT);
 }
 
 #[test]
