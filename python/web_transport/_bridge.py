@@ -45,17 +45,19 @@ class _Wait(asyncio.Future[None]):
 
     __slots__ = ("_bridge", "_context", "_step", "_token")
     _context: contextvars.Context
-    _step: Callable[["_Wait"], object]
+    _step: Callable[["_Wait"], object] | None
 
     def __init__(self, bridge: "Bridge", token: int) -> None:
         super().__init__(loop=get_running_loop())
         self._bridge, self._token = bridge, token
+        self._step = None  # and so it stays if the coroutine was begun by hand, without a task, and given up
 
     def over(self) -> None:
         """End it from outside of all tasks, and run its task until that waits again."""
         if not self.done():
             self.set_result(None)
-            self._context.run(self._step, self)
+            if self._step is not None:
+                self._context.run(self._step, self)
 
     def over_soon(self) -> None:
         """End it; its task runs in the loop's next round."""
@@ -75,7 +77,8 @@ class _Wait(asyncio.Future[None]):
         self._step, self._context = step, contextvars.copy_context() if context is None else context
 
     def _step_soon(self) -> None:
-        self.get_loop().call_soon(self._step, self, context=self._context)
+        if self._step is not None:
+            self.get_loop().call_soon(self._step, self, context=self._context)
 
 
 class _Over:

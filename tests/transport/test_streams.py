@@ -138,6 +138,20 @@ async def test_cancelled_read_loses_no_byte(pair, parked, method):
     assert head + await recv.read() == b"hello world"
 
 
+async def test_call_that_was_begun_by_hand_and_given_up_holds_up_nobody(pair):
+    """Who looks whether a call is done at once, and closes it if not, leaves nothing behind that others stumble over."""
+    send, recv = await pair.uni()
+    await send.write(b"a")
+    assert await recv.readexactly(1) == b"a"
+    call = recv.read(1)
+    call.send(None)
+    call.close()
+    reading = asyncio.create_task(recv.read(1))
+    await asyncio.sleep(0)  # it waits where the other did
+    await send.write(b"b")
+    assert await asyncio.wait_for(reading, 5) == b"b"
+
+
 async def test_put_back_bytes_are_topped_up(pair):
     """read(n) gives as many as are there, wherever they are: those put back, and those that came since."""
     send, recv = await pair.uni()
