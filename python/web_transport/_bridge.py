@@ -101,11 +101,11 @@ class Bridge:
         self.mailbox = Mailbox()
         self._waiting: dict[int, list[_Wait]] = {}
         self._lone = True  # the loop woke no more than one of us, and has not sent what that one wrote
-        # Where somebody looks for what blocks the loop, each task runs under its own name
-        self._over = _Wait.over_soon if loop.get_debug() else _Wait.over
+        self._in_place = not loop.get_debug()  # a lone task goes on in `_drain`; debug mode could not tell its name there
         try:
             loop.add_reader(self.mailbox.fileno(), self._drain)
         except NotImplementedError:  # Windows' Proactor loop
+            self._in_place = False  # there it is a task that drains
             loop.create_task(self._listen(loop))  # the loop's pending receive keeps the task alive
 
     def woken(self, token: int) -> Awaitable[None]:
@@ -152,10 +152,9 @@ class Bridge:
         Returns:
             Tokens that have come meanwhile.
         """
-        if not (self._lone and self.mailbox.asked):
+        if not self._lone or (tokens := self.mailbox.flush()) is None:
             return ()
         self._lone = False
-        tokens = self.mailbox.drain()
         for token in tokens:
             for wait in self._waiting.pop(token, ()):
                 wait.over_soon()
@@ -163,10 +162,18 @@ class Bridge:
 
     def _drain(self) -> None:
         waits = [wait for token in self.mailbox.drain() for wait in self._waiting.pop(token, ())]
-        self._lone = len(waits) <= 1
-        over = self._over if self._lone else _Wait.over_soon
-        for wait in waits:
-            over(wait)
+        if len(waits) == 1 and self._in_place:
+            self._lone = False  # what it writes leaves at the end, and no bell need ring for it
+            self.mailbox.attend()
+            try:
+                waits[0].over()
+            finally:
+                self._lone = True
+                self.flush()
+        else:
+            self._lone = len(waits) <= 1
+            for wait in waits:
+                wait.over_soon()
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> None:
         bell = socket.socket(fileno=self.mailbox.fileno())

@@ -47,9 +47,9 @@ class Mailbox:
 
     def __new__(cls) -> Mailbox: ...
     def fileno(self) -> int: ...  # readable while tokens wait
-    @property
-    def asked(self) -> bool: ...  # an endpoint has something to send, or other things to do, and waits for drain
     def drain(self) -> list[int]: ...  # silences the bell, turns the endpoints that it rang for, and takes every token
+    def attend(self) -> None: ...  # promises a flush: until then the bell does not ring for endpoints that have something to send
+    def flush(self) -> list[int] | None: ...  # turns those endpoints and takes every token; None: there are none
 
 @final
 class Endpoint:

@@ -21,14 +21,18 @@ impl Mailbox {
         self.0.fileno()
     }
 
-    /// An endpoint has something to send, or other things to do, and waits for `drain`
-    #[getter]
-    fn asked(&self) -> bool {
-        self.0.is_asked()
-    }
-
     /// Silences the bell, turns the endpoints that it rang for, and takes every token
     fn drain(&self) -> Vec<u64> {
         self.0.drain()
+    }
+
+    /// Promises a `flush`: until then the bell does not ring for endpoints that have something to send
+    fn attend(&self) {
+        self.0.attend();
+    }
+
+    /// Turns the endpoints that have something to send, or other things to do, and takes every token; None: there are none
+    fn flush(&self) -> Option<Vec<u64>> {
+        self.0.flush()
     }
 }

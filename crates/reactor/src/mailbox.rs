@@ -1,6 +1,6 @@
 //! Wake tokens on their way to an event loop, and the endpoints that want to be turned there.
 //!
-//! [`post`](Mailbox::post) adds tokens under the lock, and after releasing it rings the bell if the box was empty.
+//! [`post`](Mailbox::post) adds tokens under the lock, and after releasing it rings the bell if it has not rung since they were taken last.
 //! [`drain`](Mailbox::drain) silences the bell, and after that takes the tokens under the lock. No lock is held across a
 //! system call, and no token is lost:
 //!
@@ -10,7 +10,7 @@
 //! - Silencing comes before taking. A token that arrives between the two is taken although its bell may ring once more:
 //!   a bell for nothing, which is harmless. The other way round the bell would be silenced for a token that was not taken.
 //!
-//! An endpoint that has commands waits in the box like a token. One whose socket has something to read makes the bell ring by itself:
+//! An endpoint that has commands waits in the box like a token, but needs no bell while the loop is about to [`flush`](Mailbox::flush). One whose socket has something to read makes the bell ring by itself:
 //! the loop that drains the box turns both.
 
 mod bell;
@@ -40,6 +40,10 @@ struct Waiting {
     tokens: Vec<u64>,
     /// Endpoints to turn
     turns: Vec<usize>,
+    /// The bell has rung for what waits, or is about to
+    announced: bool,
+    /// The loop is going to `flush`: no need to tell it what it asks for itself
+    attended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +76,10 @@ impl Mailbox {
     /// Put in all of `tokens`, leaving it empty but with its memory
     pub fn post(&self, tokens: &mut Vec<u64>) {
         if !tokens.is_empty() {
-            self.put(|waiting| waiting.tokens.append(tokens));
+            self.put(|waiting| {
+                waiting.tokens.append(tokens);
+                true
+            });
         }
     }
 
@@ -82,27 +89,50 @@ impl Mailbox {
             if !waiting.turns.contains(&number) {
                 waiting.turns.push(number);
             }
+            !waiting.attended
         });
     }
 
-    /// Whether an endpoint waits to be turned
-    pub fn is_asked(&self) -> bool {
-        !self.epoch.is_over() && !lock(&self.waiting).turns.is_empty()
-    }
-
-    fn put(&self, put: impl FnOnce(&mut Waiting)) {
+    /// Put something in, and ring for it if `put` says that the loop must hear of it
+    fn put(&self, put: impl FnOnce(&mut Waiting) -> bool) {
         if self.epoch.is_over() {
             return;
         }
-        let was_empty = {
+        let rings = {
             let mut waiting = lock(&self.waiting);
-            let was_empty = waiting.tokens.is_empty() && waiting.turns.is_empty();
-            put(&mut waiting);
-            was_empty
+            let rings = put(&mut waiting) && !waiting.announced;
+            waiting.announced |= rings;
+            rings
         };
-        if was_empty {
+        if rings {
             self.bell.ring();
         }
+    }
+
+    /// The loop is going to `flush`: until then the bell does not ring for endpoints that are to be turned
+    pub fn attend(&self) {
+        if !self.epoch.is_over() {
+            lock(&self.waiting).attended = true;
+        }
+    }
+
+    /// Turn the endpoints that are to be turned, and take every token; `None`: there are no such endpoints
+    pub fn flush(&self) -> Option<Vec<u64>> {
+        if self.epoch.is_over() {
+            return None;
+        }
+        let waiting = {
+            let mut waiting = lock(&self.waiting);
+            waiting.attended = false;
+            if waiting.turns.is_empty() {
+                return None;
+            }
+            if waiting.announced { None } else { Some(mem::take(&mut *waiting)) }
+        };
+        Some(match waiting {
+            Some(waiting) => self.turn(Vec::new(), waiting),
+            None => self.drain(),
+        })
     }
 
     /// Silence the bell, turn the endpoints that have something to do, and take every token
@@ -111,7 +141,12 @@ impl Mailbox {
             return Vec::new();
         }
         let readable = self.bell.silence();
-        let Waiting { tokens, mut turns } = mem::take(&mut *lock(&self.waiting));
+        let waiting = mem::take(&mut *lock(&self.waiting));
+        self.turn(readable, waiting)
+    }
+
+    fn turn(&self, readable: Vec<usize>, waiting: Waiting) -> Vec<u64> {
+        let Waiting { tokens, mut turns, .. } = waiting;
         let mut taken = Taken { mailbox: self, tokens };
         turns.retain(|number| !readable.contains(number));
         for (numbers, readable) in [(readable, true), (turns, false)] {

@@ -63,6 +63,25 @@ fn two_who_post_at_once_ring_for_both() {
 }
 
 #[test]
+fn a_loop_that_attends_hears_of_tokens() {
+    loom::model(|| {
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let poster = {
+            let mailbox = Arc::clone(&mailbox);
+            thread::spawn(move || mailbox.post(&mut vec![1]))
+        };
+        mailbox.attend();
+        let mut tokens = mailbox.flush().unwrap_or_default();
+        join(poster);
+        let announced = mailbox.is_ringing();
+        let rest = mailbox.drain();
+        assert!(rest.is_empty() || announced, "tokens wait in silence");
+        tokens.extend(rest);
+        assert_eq!(tokens, [1]);
+    });
+}
+
+#[test]
 fn a_reader_finds_bytes_or_is_woken() {
     loom::model(|| {
         let pipe = Arc::new(RecvPipe::new(CAPACITY));
