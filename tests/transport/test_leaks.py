@@ -6,6 +6,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -89,15 +90,19 @@ async def test_sessions_leave_nothing_behind(server, client, connect, sessions, 
         return figures.connections + figures.sessions + figures.streams + figures.connecting
 
     *before, _ = await many(2)  # whatever is made once is made now
-    *between, first = await many(sessions // 2)
-    *after, second = await many(sessions // 2)
-    assert between == after == before
+    sizes = []
+    for _ in range(3):
+        *after, size = await many(sessions // 3)
+        assert after == before
+        sizes.append(size)
     for endpoint in (server, client):
         await settled(lambda endpoint=endpoint: kept(endpoint), 0)  # connections go by themselves, a while after their last session
-    record_property("rss_growth", second / first - 1)
-    print(f"{sessions // 2} sessions: {first} KiB resident, {sessions // 2} more: {second} KiB")
-    # The first half fills what closed connections leave until their draining period ends (RFC 9000 §10.2)
-    assert second < first * 1.02
+    growth = min(later / earlier - 1 for earlier, later in pairwise(sizes))
+    record_property("rss_growth", growth)
+    print(f"KiB resident after each of {sessions // 3} sessions: {sizes}")
+    # The first third fills what closed connections leave until their draining period ends (RFC 9000 §10.2); what the allocator keeps for
+    # itself now and then is a MiB either way, but does not grow every time
+    assert growth < 0.02
 
 
 async def test_endpoints_leave_nothing_behind(certificate, connect):
