@@ -52,6 +52,10 @@ class _Wait(asyncio.Future[None]):
         self._bridge, self._token = bridge, token
         self._step = None  # and so it stays if the coroutine was begun by hand, without a task, and given up
 
+    def is_awaited(self) -> bool:
+        """Whether a task is to go on when it is over."""
+        return self._step is not None
+
     def over(self) -> None:
         """End it from outside of all tasks, and run its task until that waits again."""
         if not self.done():
@@ -132,6 +136,7 @@ class Bridge:
         if (waiting := self._waiting.get(token)) is None:
             self._waiting[token] = [wait]
         else:
+            waiting[:] = [other for other in waiting if other.is_awaited()]
             waiting.append(wait)
         return wait
 

@@ -220,6 +220,20 @@ async def test_a_woken_task_is_itself(pair):
             group.create_task(echo(label))
 
 
+async def test_calls_that_were_given_up_by_hand_do_not_pile_up(pair):
+    """Of calls that are begun without a task, and closed, no more than one is remembered."""
+    bridge = pair.client._home.enter()
+    for _ in range(100):
+        call = pair.client.receive_datagram()
+        call.send(None)
+        call.close()
+    assert sum(len(waits) for waits in bridge._waiting.values()) == 1
+    receiving = asyncio.create_task(pair.client.receive_datagram())
+    await asyncio.sleep(0)
+    pair.server.send_datagram(b"x")
+    assert await receiving == b"x"
+
+
 def test_an_interrupt_of_a_woken_task_ends_the_loop(endpoints, connect):
     """KeyboardInterrupt leaves the loop as it does from any task, and harms nothing."""
     server, client = endpoints
