@@ -102,8 +102,8 @@ async def flood_beside(bench: Bench) -> Result:
         async def send() -> None:
             nonlocal sent
             while True:
+                sent += 1  # before the wait, in which it may be cancelled
                 await session.send_datagram(data)
-                sent += 1
                 if sent % 64 == 0:
                     await asyncio.sleep(0)
 
