@@ -209,7 +209,7 @@ class Server(Endpoint):
     ) -> None:
         super().__init__(
             _native.Endpoint.server(
-                certificate_chain=certificate_chain,
+                certificate_chain=_chain(certificate_chain),
                 private_key=private_key,
                 client_ca_certificates=client_ca_certificates,
                 require_client_certificate=require_client_certificate,
@@ -253,7 +253,7 @@ class Server(Endpoint):
         Raises:
             ValueError: Certificate and key do not fit each other; the old ones stay in use.
         """
-        self._native.reload_certificates(certificate_chain, private_key)
+        self._native.reload_certificates(_chain(certificate_chain), private_key)
 
     def drain(self) -> None:
         """Take no more sessions, and ask those that there are to end soon; draining again does nothing.
@@ -316,3 +316,9 @@ class Server(Endpoint):
         if (request := await self.accept()) is None:
             raise StopAsyncIteration
         return request
+
+
+def _chain(certificates: list[bytes]) -> list[bytes]:
+    if isinstance(certificates, bytes):  # a sequence of numbers, which is what an error would be about
+        raise TypeError("certificate_chain must be a list of certificates, not one by itself")
+    return certificates

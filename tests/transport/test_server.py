@@ -56,6 +56,14 @@ def test_certificate_and_key_are_checked(certificate):
             Server(certificate_chain=bad_chain, private_key=bad_key, bind="127.0.0.1:0")
 
 
+def test_one_certificate_is_no_chain(certificate, make_server):
+    """Bytes where a list of them belongs: the error says so."""
+    with pytest.raises(TypeError, match="list of certificates"):
+        Server(certificate_chain=certificate[0], private_key=certificate[1], bind="127.0.0.1:0")
+    with pytest.raises(TypeError, match="list of certificates"):
+        make_server().reload_certificates(certificate[0], certificate[1])
+
+
 def test_congestion_control_is_checked_before_binding(certificate):
     """An unknown name is the first thing to complain about, even where the address is in use."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
