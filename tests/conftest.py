@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import inspect
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -19,6 +20,8 @@ DEADLINE = 30  # seconds that a test may take; `@pytest.mark.deadline(seconds)` 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): how long an asynchronous test may take")
+    # A job that a script puts in the background ignores SIGINT, and so would every server that a test starts and ends by it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
