@@ -4,7 +4,7 @@ import asyncio
 import sys
 from collections import defaultdict
 
-from pywebtransport import ServerApp, WebTransportSession
+from pywebtransport import ServerApp, StreamError, WebTransportSession
 
 app = ServerApp()
 rooms: dict[str, set[asyncio.Queue[str]]] = defaultdict(set)  # what each member of a room has yet to hear
@@ -12,8 +12,9 @@ rooms: dict[str, set[asyncio.Queue[str]]] = defaultdict(set)  # what each member
 
 def tell(room: str, line: str) -> None:
     """Say a line to all in a room; who listens too slowly misses it, and holds up nobody."""
+    shown = "".join(filter(str.isprintable, line))  # one line, and nothing that a terminal would obey
     for unheard in [each for each in rooms[room] if not each.full()]:
-        unheard.put_nowait(" ".join(line.split()))
+        unheard.put_nowait(shown)
 
 
 @app.route("/chat/{room}/{name}")
@@ -32,9 +33,13 @@ async def chat(session: WebTransportSession, room: str, name: str) -> None:
             while line := await stream.readline(limit=1000):
                 tell(room, f"{name}: {line.decode(errors='replace')}")
             passing.cancel()
+    except* StreamError:
+        pass  # it broke off in the middle of a line, or said a very long one
     finally:
         rooms[room].remove(unheard)
         tell(room, f"{name} has left")
+        if not rooms[room]:
+            del rooms[room]
 
 
 app.run(port=int(sys.argv[1]) if sys.argv[1:] else None, dev=f"{sys.path[0]}/page.html")

@@ -19,13 +19,14 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlencode
 
-from web_transport import Server, Session, SessionError, SessionRequest, certificate_hash, generate_self_signed
+from web_transport import Server, Session, SessionRequest, WebTransportError, certificate_hash, generate_self_signed
 
 TICK = 1 / 30  # seconds
 SPEED = 300.0  # units of the board per second
 WIDTH, HEIGHT = 1000.0, 600.0
 SIZE = 22.0  # of a player, from the middle to the rim
 MOST = 50  # players: their positions must fit into one datagram
+NONSENSE = (ValueError, LookupError, TypeError, OverflowError, RecursionError)  # what comes of reading what makes none
 
 
 @dataclass
@@ -51,7 +52,10 @@ class Player:
             if wish["number"] > self.heard:
                 self.heard = wish["number"]
                 x, y = (float(part) for part in wish["go"])
-                length = max(1.0, math.hypot(x, y))  # nobody is faster than the others
+                length = math.hypot(x, y)
+                if not math.isfinite(length):
+                    raise ValueError(f"nobody goes to {x}, {y}")
+                length = max(1.0, length)  # nobody is faster than the others
                 self.go = x / length, y / length
 
 
@@ -61,6 +65,7 @@ class World:
     def __init__(self) -> None:
         self._players: dict[int, Player] = {}
         self._numbers = count(1)
+        self._seats = asyncio.Semaphore(MOST)
 
     async def run(self) -> None:
         """Move everybody, tick by tick, and tell everybody."""
@@ -71,27 +76,28 @@ class World:
             state = {"tick": tick, "players": {number: (round(player.x), round(player.y)) for number, player in self._players.items()}}
             data = json.dumps(state, separators=(",", ":")).encode()
             for player in self._players.values():
-                with contextlib.suppress(SessionError):
+                with contextlib.suppress(WebTransportError):  # it has gone, or takes no datagrams
                     player.session.send_datagram(data)
             due += TICK
             await asyncio.sleep(due - time.monotonic())
 
     async def play(self, request: SessionRequest) -> None:
-        """Let somebody play until the session is over."""
-        if len(self._players) >= MOST:
-            await request.reject(503)
-            return
-        async with await request.accept() as session:
-            session.datagrams.incoming_max_buffered = 1  # a newer wish pushes out the one that waits
-            session.datagrams.outgoing_max_age = 2 * TICK  # a state that could not leave by then is old
-            number = next(self._numbers)
-            player = Player(session, random.uniform(SIZE, WIDTH - SIZE), random.uniform(SIZE, HEIGHT - SIZE))
-            with contextlib.suppress(SessionError, ValueError, KeyError, TypeError):  # it is over, or speaks no sense
+        """Let somebody play until the session is over, or until it makes no sense."""
+        with contextlib.suppress(WebTransportError, *NONSENSE):
+            if self._seats.locked():
+                await request.reject(503)
+                return
+            async with self._seats, await request.accept() as session:
+                session.datagrams.incoming_max_buffered = 1  # a newer wish pushes out the one that waits
+                session.datagrams.outgoing_max_age = 2 * TICK  # a state that could not leave by then is old
+                number = next(self._numbers)
                 async with await session.open_uni() as welcome:
                     await welcome.write(json.dumps({"you": number}).encode())
-                self._players[number] = player
-                await player.listen()
-            self._players.pop(number, None)
+                self._players[number] = Player(session, random.uniform(SIZE, WIDTH - SIZE), random.uniform(SIZE, HEIGHT - SIZE))
+                try:
+                    await self._players[number].listen()
+                finally:
+                    del self._players[number]
 
 
 async def main() -> None:

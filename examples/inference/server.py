@@ -32,7 +32,7 @@ async def answer(stream: WebTransportStream) -> None:
     made = 0
     try:
         async with stream, asyncio.TaskGroup() as group:
-            prompt = (await stream.readline(limit=4096)).decode()
+            prompt = (await stream.readline(limit=4096)).decode(errors="replace")
             listening = group.create_task(stream.read_all(max_bytes=0))  # nothing more comes but perhaps a reset, which ends the group
             for word in itertools.islice(model.continuation(prompt), LONGEST):
                 await asyncio.sleep(PACE)

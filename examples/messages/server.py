@@ -21,6 +21,8 @@ from pywebtransport import (
 from pywebtransport.serializer import JSONSerializer
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 
+MOST = 10_000  # orders that wait
+
 app = ServerApp()
 
 
@@ -52,7 +54,9 @@ class Book:
                 with contextlib.suppress(StreamError, SessionError, ConnectionError):  # it has left, and finds out later
                     await other.owner.send_obj(Filled(other.order.order_id, amount, other.order.price))
         self.waiting = [other for other in self.waiting if other.order.amount]
-        if order.amount:
+        if order.amount and len(self.waiting) >= MOST:
+            await owner.send_obj(Refused(order.order_id, "too many orders wait"))
+        elif order.amount:
             self.waiting.append(Open(order, owner))
 
     def forget(self, owner: StructuredStream) -> None:

@@ -27,35 +27,49 @@ LARGEST = 1 << 30  # bytes of a file
 REPORTED = 1 << 20  # bytes between two reports
 
 
+async def answer(send: SendStream, recv: RecvStream, directory: Path) -> None:
+    """Take what comes on a stream, or say what is wrong with it."""
+    with contextlib.suppress(StreamError, SessionError):  # the client has cancelled, or gone: what is not complete is thrown away
+        async with send, recv:
+            try:
+                await take(send, recv, directory)
+            except OSError as error:
+                await tell(send, error=f"the file cannot be stored: {error.strerror}")
+            except (ValueError, RecursionError) as error:  # JSON may be wrong, or too deep
+                await tell(send, error=str(error))
+
+
 async def take(send: SendStream, recv: RecvStream, directory: Path) -> None:
     """Take one file: a line of JSON with its name and size, then its bytes. It appears in *directory* when it is complete."""
-    with contextlib.suppress(StreamError):  # the client has cancelled: what is not complete is thrown away
-        async with send, recv:
-            head = json.loads(await recv.readline(limit=4096))
-            name, size = Path(head["name"]).name, int(head["size"])  # only the name: a path of the client's is none of ours
-            if not name or not 0 <= size <= LARGEST:
-                await tell(send, error=f"a file has a name, and {LARGEST} bytes at most")
-                return
-            digest, received, reported = hashlib.sha256(), 0, 0
-            with NamedTemporaryFile(dir=directory, prefix=".upload-") as file:
-                async for chunk in recv:
-                    received += len(chunk)
-                    if received > size:
-                        break
-                    file.write(chunk)
-                    digest.update(chunk)
-                    if received - reported >= REPORTED:
-                        await tell(send, received=received)
-                        reported = received
-                if received != size:
-                    await tell(send, error=f"{size} bytes were announced, but not {received}")
-                    return
-                file.flush()
-                (directory / name).unlink(missing_ok=True)
-                (directory / name).hardlink_to(file.name)
-            await tell(send, received=received)
-            await tell(send, name=name, received=received, sha256=digest.hexdigest())
-            print(f"{name}: {received} bytes", flush=True)
+    name, size = announced(await recv.readline(limit=4096))
+    digest, received, reported = hashlib.sha256(), 0, 0
+    with NamedTemporaryFile(dir=directory, prefix=".upload-") as file:
+        async for chunk in recv:
+            received += len(chunk)
+            if received > size:
+                break
+            file.write(chunk)
+            digest.update(chunk)
+            if received - reported >= REPORTED:
+                await tell(send, received=received)
+                reported = received
+        if received != size:
+            raise ValueError(f"{size} bytes were announced, but not {received}")
+        file.flush()
+        (directory / name).unlink(missing_ok=True)
+        (directory / name).hardlink_to(file.name)
+    await tell(send, received=received)
+    await tell(send, name=name, received=received, sha256=digest.hexdigest())
+    print(f"{name}: {received} bytes", flush=True)
+
+
+def announced(line: bytes) -> tuple[str, int]:
+    """Name and size of a file, which a client says first; a ValueError if they make no sense."""
+    match json.loads(line):
+        # Only a name: a path of the client's is none of ours.
+        case {"name": str(name), "size": int(size)} if Path(name).name == name != ".." and name.isprintable() and 0 <= size <= LARGEST:
+            return name, size
+    raise ValueError(f"a file has a name, and {LARGEST} bytes at most")
 
 
 async def tell(send: SendStream, **answer: object) -> None:
@@ -65,10 +79,11 @@ async def tell(send: SendStream, **answer: object) -> None:
 
 async def serve(request: SessionRequest, directory: Path) -> None:
     """Take the files of one client, several at a time."""
-    async with await request.accept() as session, asyncio.TaskGroup() as group:
-        with contextlib.suppress(SessionError):  # the client has gone
-            while True:
-                group.create_task(take(*await session.accept_bi(), directory))
+    async with asyncio.TaskGroup() as group:
+        with contextlib.suppress(SessionError):  # the client has gone; what it had sent to the end is taken all the same
+            async with await request.accept() as session:
+                while True:
+                    group.create_task(answer(*await session.accept_bi(), directory))
 
 
 async def main() -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 ANNOUNCED = {"url": r"^(?:url:|serving) (\S+)", "hash": r"hash:? ([0-9a-f]{64})", "page": r"^(?:page:|open) (\S+)"}
 EXAMPLES = Path(__file__).parents[2] / "examples"
+TRACEBACK = (b"Traceback", b"  + Exception Group Traceback")
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Example:
         """The next line that the server prints and that matches."""
         assert self.process.stdout
         async for line in self.process.stdout:
+            assert not line.startswith(TRACEBACK), (line + await self.process.stdout.read()).decode()
             if match := re.search(pattern, line.decode()):
                 return match
         raise AssertionError(f"{self.name}/server.py ended without printing {pattern!r}")
@@ -49,8 +51,9 @@ class Example:
 
 @asynccontextmanager
 async def running(name: str, *arguments: str) -> AsyncIterator[Example]:
-    """Run server.py of an example on free ports; leaving the context interrupts it, and it must end well."""
-    command = [sys.executable, str(EXAMPLES / name / "server.py"), "--port", "0", *arguments]
+    """Run server.py of an example on free ports; leaving the context interrupts it, and it must end well, without a traceback."""
+    port = ["0"] if name == "chat" else ["--port", "0"]
+    command = [sys.executable, str(EXAMPLES / name / "server.py"), *port, *arguments]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT, env=environment)
     try:
@@ -68,6 +71,7 @@ async def running(name: str, *arguments: str) -> AsyncIterator[Example]:
         process.send_signal(signal.SIGINT)
         output, _ = await process.communicate()
         assert process.returncode == 0, output.decode()
+        assert b"Traceback" not in output, output.decode()
     finally:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
