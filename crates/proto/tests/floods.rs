@@ -101,6 +101,21 @@ fn streams_that_come_and_go_leave_nothing() {
 }
 
 #[test]
+fn requests_that_come_and_go_leave_nothing() {
+    let (mut sim, ..) = established();
+    let grown = growth(&mut sim, 20, 200, |sim| {
+        while let Some(id) = sim.client.quic().streams().open(Dir::Bi) {
+            let _ = sim.client.quic().send_stream(id).write(&[0x01, 0x40]); // HEADERS of a length to come
+            let _ = sim.client.quic().send_stream(id).reset(VarInt::from_u32(0x10c));
+            let _ = sim.client.quic().recv_stream(id).stop(VarInt::from_u32(0x10c));
+        }
+        turn(sim);
+    });
+    assert!(sim.client.lost.is_none());
+    assert!(grown < 100_000, "{grown} bytes more");
+}
+
+#[test]
 fn streams_that_never_say_what_they_are_are_limited_in_number() {
     let mut sim = attack(Config::default());
     sim.client.send(Dir::Uni, &settings(&CHROMIUM));

@@ -74,6 +74,24 @@ fn a_reset_alone_reaches_the_peer_even_if_the_header_is_lost_once() {
     }
 }
 
+/// The FIN of an empty stream waits for a round trip; a reset that comes after it waits for its own time
+#[test]
+fn a_reset_waits_for_the_header_also_after_a_fin() {
+    let mut pair = Pair::new(Net::default());
+    let (client, _) = pair.connect();
+    pair.sim.run(Duration::from_secs(1));
+    let stream = pair.open(Side::Client, client, Dir::Uni);
+    pair.finish(Side::Client, stream);
+    pair.sim.blackhole = true;
+    pair.sim.flush();
+    let now = pair.now();
+    pair.sim.client.reset(now, stream, 42);
+    pair.sim.flush();
+    pair.sim.blackhole = false;
+    let accepted = pair.accept(Side::Server);
+    assert_eq!(pair.read(Side::Server, accepted), (vec![], Read::Reset(Some(42))));
+}
+
 #[test]
 fn a_stop_alone_reaches_the_peer() {
     let mut pair = Pair::new(Net::default());

@@ -43,7 +43,7 @@ use crate::{frame, varint};
 use causes::Stage;
 use incoming::Incoming;
 use measured::Measured;
-use timer::Timer;
+use timer::{Timer, Timers};
 
 pub(crate) use sharing::Moved;
 
@@ -109,7 +109,7 @@ pub(crate) struct Connection {
     repeatable: FxHashMap<StreamId, Target>,
     /// The server refused one session more, and none has gone since
     full: bool,
-    timers: BTreeSet<(Instant, Timer)>,
+    timers: Timers,
     /// Client-initiated bidirectional streams up to this index have been seen
     requests_seen: u64,
     critical: [Option<StreamId>; 3],
@@ -163,7 +163,7 @@ impl Connection {
             pool_key: None,
             repeatable: FxHashMap::default(),
             full: false,
-            timers: BTreeSet::new(),
+            timers: Timers::default(),
             requests_seen: 0,
             critical: [None; 3],
             had_session: false,
@@ -232,11 +232,7 @@ impl Connection {
         if self.quic.poll_timeout().is_some_and(|deadline| deadline <= now) {
             self.quic.handle_timeout(now);
         }
-        while let Some(&(deadline, timer)) = self.timers.first() {
-            if deadline > now {
-                break;
-            }
-            self.timers.pop_first();
+        while let Some(timer) = self.timers.pop(now) {
             if !self.is_over() {
                 self.handle_timer(now, timer);
             }
@@ -250,8 +246,7 @@ impl Connection {
 
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let quic = self.quic.poll_timeout();
-        let own = self.timers.first().map(|&(deadline, _)| deadline);
-        quic.into_iter().chain(own).chain(self.pending.deadline()).min()
+        quic.into_iter().chain(self.timers.next()).chain(self.pending.deadline()).min()
     }
 
     pub(crate) fn poll_transmit(&mut self, now: Instant, max_segments: usize, buf: &mut Vec<u8>) -> Option<Transmit> {
@@ -416,7 +411,7 @@ impl Connection {
         self.credit_due.clear();
         self.incoming.clear();
         self.pending = Pending::default();
-        self.timers.clear();
+        self.timers = Timers::default();
         self.own.clear();
         self.streams.retain(|_, stream| {
             stream.send = None;

@@ -352,6 +352,7 @@ impl Connection {
     fn forget_session(&mut self, id: StreamId) -> bool {
         self.scheduler.forget(id);
         self.credit_due.remove(&id);
+        self.disarm_session(id);
         self.repeatable.remove(&id);
         self.full = false;
         self.sessions.remove(&id).is_some()

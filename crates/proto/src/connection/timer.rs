@@ -1,6 +1,6 @@
 //! What a connection waits for, and what it does when that has taken too long.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -38,6 +38,49 @@ pub(super) enum Timer {
     Idle,
 }
 
+/// Each thing that is waited for, and until when: armed again, it has that deadline and no other
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    deadlines: BTreeSet<(Instant, Timer)>,
+    armed: BTreeMap<Timer, Instant>,
+}
+
+impl Timers {
+    fn arm(&mut self, deadline: Instant, timer: Timer) {
+        if let Some(before) = self.armed.insert(timer, deadline) {
+            self.deadlines.remove(&(before, timer));
+        }
+        self.deadlines.insert((deadline, timer));
+    }
+
+    fn disarm(&mut self, timer: Timer) {
+        if let Some(deadline) = self.armed.remove(&timer) {
+            self.deadlines.remove(&(deadline, timer));
+            self.shrink();
+        }
+    }
+
+    pub(super) fn next(&self) -> Option<Instant> {
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// One whose time has come
+    pub(super) fn pop(&mut self, now: Instant) -> Option<Timer> {
+        self.next().filter(|deadline| *deadline <= now)?;
+        let (_, timer) = self.deadlines.pop_first()?;
+        self.armed.remove(&timer);
+        self.shrink();
+        Some(timer)
+    }
+
+    /// An empty tree keeps the memory of a few entries
+    fn shrink(&mut self) {
+        if self.armed.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
+
 impl Connection {
     pub(super) fn handle_timer(&mut self, now: Instant, timer: Timer) {
         match timer {
@@ -66,14 +109,19 @@ impl Connection {
     }
 
     pub(super) fn arm(&mut self, deadline: Instant, timer: Timer) {
-        self.timers.insert((deadline, timer));
+        self.timers.arm(deadline, timer);
     }
 
-    /// There will be no reason any more: without this a timer of seconds would wake a connection that has long been idle
+    /// There will be no reason any more: without this a timer of seconds would wake a connection that has long been idle, and who
+    /// begins and gives up many things would have us remember them all
     pub(super) fn disarm(&mut self, timer: Timer) {
-        self.timers.retain(|&(_, armed)| armed != timer);
-        if self.timers.is_empty() {
-            self.timers = BTreeSet::new(); // an empty one keeps the memory of a few
+        self.timers.disarm(timer);
+    }
+
+    /// The session is forgotten
+    pub(super) fn disarm_session(&mut self, id: StreamId) {
+        for timer in [Timer::Request, Timer::Refusal, Timer::Flush, Timer::Gone, Timer::Abrupt] {
+            self.disarm(timer(id));
         }
     }
 }
