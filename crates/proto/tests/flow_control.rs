@@ -9,7 +9,7 @@ use quinn_proto::VarInt;
 use sim::raw::{
     Attack, attack, capsule, closed, concat, connect_request, costs_stream, event, raw_server, request, settings, varint,
 };
-use sim::{Net, Pair, Side, Sim, target};
+use sim::{Net, Pair, Side, Sim, client_address, server_address, target};
 use webtransport_proto::{Config, ConnectId, Dir, Endpoint, Event, Read, Response, SessionError, SessionId};
 
 const MAX_DATA: u64 = 0x190b_4d3d;
@@ -212,6 +212,50 @@ fn data_beyond_the_limit_costs_the_session() {
         while let Read::Chunk(_) = sim.server.read(now, stream, usize::MAX) {}
     }
     costs_stream(&mut sim, connect, FLOW_CONTROL_ERROR);
+}
+
+/// Whoever always has more to send never runs dry. A limit is known to the peer from the packet on that carries it.
+#[test]
+fn a_peer_may_use_new_limits_while_we_never_stop_sending() {
+    let server = Config { session_receive_window: 20_000, ..Config::default() };
+    let mut pair = Pair::with(Net::default(), Config::default(), server);
+    let (client, server) = pair.connect();
+    let down = pair.open(Side::Server, server, Dir::Uni);
+    pair.write(Side::Server, down, &vec![1; 8 << 20]);
+    let up = pair.open(Side::Client, client, Dir::Uni);
+    pair.write(Side::Client, up, &[2; 200_000]);
+    let mut received = 0;
+    for _ in 0..2000 {
+        pair.sim.now += Duration::from_millis(1);
+        let (now, mut buf) = (pair.now(), Vec::new());
+        assert!(pair.sim.server.poll_transmit(now, 1, &mut buf).is_some(), "it never runs dry");
+        pair.sim.client.handle_datagram(now, server_address(), None, None, buf[..].into());
+        while let Some(event) = pair.sim.client.poll_event() {
+            if let Event::StreamOpened { stream, .. } | Event::StreamReadable { stream } = event {
+                while let Read::Chunk(_) = pair.sim.client.read(now, stream, usize::MAX) {}
+            }
+        }
+        buf.clear();
+        while pair.sim.client.poll_transmit(now, 1, &mut buf).is_some() {
+            pair.sim.server.handle_datagram(now, client_address(), None, None, buf[..].into());
+            buf.clear();
+        }
+        while let Some(event) = pair.sim.server.poll_event() {
+            match event {
+                Event::StreamOpened { stream, .. } | Event::StreamReadable { stream } => {
+                    while let Read::Chunk(data) = pair.sim.server.read(now, stream, usize::MAX) {
+                        received += data.len();
+                    }
+                }
+                Event::SessionClosed { error, .. } => panic!("{error} after {received} bytes"),
+                _ => {}
+            }
+        }
+        if received == 200_000 {
+            return;
+        }
+    }
+    panic!("only {received} bytes");
 }
 
 #[test]

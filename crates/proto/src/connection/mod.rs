@@ -96,6 +96,10 @@ pub(crate) struct Connection {
     scheduler: Scheduler,
     /// Sessions whose peer may be due more credit
     credit_due: BTreeSet<StreamId>,
+    /// Sessions whose peer may be told of more credit with the next packet
+    raised: Vec<StreamId>,
+    /// Sessions that were opened since all that could leave has left
+    answered: BTreeSet<StreamId>,
     /// What QUIC may hold
     send_window: u64,
     pending: Pending,
@@ -156,6 +160,8 @@ impl Connection {
             streams: FxHashMap::default(),
             scheduler: Scheduler::default(),
             credit_due: BTreeSet::new(),
+            raised: Vec::new(),
+            answered: BTreeSet::new(),
             send_window: 0,
             pending: Pending::default(),
             connects: VecDeque::new(),
@@ -260,6 +266,12 @@ impl Connection {
             Some(transmit) => self.measured.ecn = transmit.ecn.is_some(),
             None => self.ran_dry(),
         }
+        // Whatever left, they were before it
+        for id in std::mem::take(&mut self.raised) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.flow.limits_left();
+            }
+        }
         self.unblock_datagrams();
         transmit
     }
@@ -269,9 +281,10 @@ impl Connection {
         if self.closing {
             self.say_gone();
         }
-        for session in self.sessions.values_mut() {
-            session.datagrams_ready |= session.is_open();
-            session.flow.limits_left();
+        for id in std::mem::take(&mut self.answered) {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.datagrams_ready = true;
+            }
         }
     }
 
@@ -409,6 +422,8 @@ impl Connection {
         self.repeatable.clear();
         self.scheduler = Scheduler::default();
         self.credit_due.clear();
+        self.raised = Vec::new();
+        self.answered.clear();
         self.incoming.clear();
         self.pending = Pending::default();
         self.timers = Timers::default();

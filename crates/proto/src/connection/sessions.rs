@@ -63,6 +63,7 @@ impl Connection {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.phase = Phase::Open;
         session.headers_done();
+        self.answered.insert(id);
         self.had_session = true;
         self.repeatable.remove(&id);
         match self.quic.side() {
@@ -351,8 +352,9 @@ impl Connection {
 
     fn forget_session(&mut self, id: StreamId) -> bool {
         self.scheduler.forget(id);
-        self.credit_due.remove(&id);
         self.disarm_session(id);
+        self.credit_due.remove(&id);
+        self.answered.remove(&id);
         self.repeatable.remove(&id);
         self.full = false;
         self.sessions.remove(&id).is_some()

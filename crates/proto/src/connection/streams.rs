@@ -434,6 +434,7 @@ impl Connection {
             let max_data = session.flow.max_data_due();
             let max_streams = [Dir::Bi, Dir::Uni].map(|dir| (dir, session.flow.max_streams_due(dir)));
             if let Some(limit) = max_data {
+                self.raised.push(id);
                 self.send_capsule(now, id, |out| capsule::max_data(limit, out));
             }
             for (dir, limit) in max_streams {
