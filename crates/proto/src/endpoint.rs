@@ -15,11 +15,12 @@ use quinn_proto::{
     VarInt,
 };
 use ring::{hkdf, hmac};
+use rustc_hash::FxHashMap;
 
 use crate::config::{Config, LONGEST_PAYLOAD, Path};
 use crate::connection::Connection;
 use crate::error::{ConfigError, ConnectError};
-use crate::event::{ConnectionId, Event};
+use crate::event::{ConnectId, ConnectionId, Event};
 use crate::pool::Pool;
 use crate::signed_id::SignedIds;
 use crate::stats::EndpointStats;
@@ -41,6 +42,8 @@ pub struct Endpoint {
     slots: Vec<Slot>,
     /// Connections of a client that sessions may share
     pool: Pool,
+    /// Where a client's attempts are under way
+    attempts: FxHashMap<ConnectId, ConnectionId>,
     events: VecDeque<Event>,
     /// Connections that may have something to send, in turn
     dirty: VecDeque<u32>,
@@ -117,6 +120,7 @@ impl Endpoint {
             secret: secret.unwrap_or_default(),
             slots: Vec::new(),
             pool: Pool::default(),
+            attempts: FxHashMap::default(),
             events: VecDeque::new(),
             dirty: VecDeque::new(),
             unsettled: Vec::new(),
@@ -439,8 +443,14 @@ impl Endpoint {
         }
         for event in connection.events.drain(..) {
             match event {
-                Event::SessionEstablished { .. } => self.totals.sessions_accepted += 1,
-                Event::ConnectFailed { error: ConnectError::Rejected(_), .. } => self.totals.sessions_rejected += 1,
+                Event::SessionEstablished { connect, .. } => {
+                    self.attempts.remove(&connect);
+                    self.totals.sessions_accepted += 1;
+                }
+                Event::ConnectFailed { connect, ref error } => {
+                    self.attempts.remove(&connect);
+                    self.totals.sessions_rejected += u64::from(matches!(error, ConnectError::Rejected(_)));
+                }
                 _ => {}
             }
             self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));

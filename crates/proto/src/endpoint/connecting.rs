@@ -20,7 +20,9 @@ impl Endpoint {
         let shared = target.pool_key().and_then(|key| self.with_room(&key));
         match shared.and_then(|index| self.slot(index).map(|connection| (index, connection))) {
             Some((index, connection)) => {
+                let id = connection.id;
                 connection.connect(now, connect, target);
+                self.attempts.insert(connect, id);
                 self.drive(now, index);
             }
             None => self.connect_anew(now, connect, target),
@@ -54,6 +56,7 @@ impl Endpoint {
                     connection.pool_key.clone_from(&key);
                     connection.refusal = Some(refusal);
                     connection.connect(now, connect, target);
+                    self.attempts.insert(connect, id);
                     if let Some(key) = key {
                         self.pool.insert(key, id);
                     }
@@ -77,11 +80,11 @@ impl Endpoint {
 
     /// Give up an attempt; nothing answers. A session that it has already made is not touched.
     pub fn cancel_connect(&mut self, now: Instant, connect: ConnectId) {
-        for index in 0..self.slots.len() as u32 {
-            if let Some(connection) = self.slot(index) {
-                connection.cancel_connect(now, connect);
-                self.drive(now, index);
-            }
+        if let Some(id) = self.attempts.remove(&connect)
+            && let Some(connection) = self.slot_of(id)
+        {
+            connection.cancel_connect(now, connect);
+            self.drive(now, id.index);
         }
     }
 }
