@@ -48,6 +48,19 @@ struct Group {
     ready: BTreeSet<(Reverse<i64>, u64, StreamId)>,
 }
 
+/// Groups without a stream that is ready, of which a session remembers whose turn it was
+const IDLE_GROUPS: usize = 32;
+
+impl Session {
+    /// An application may make a group for each of its messages: forget those that wait for nothing, once they are many, but for the
+    /// one that is to be used now. Should one of them come back, it has a turn for nothing.
+    fn forget_groups(&mut self, but: u32) {
+        if self.groups.len() > 2 * self.ready.len() + IDLE_GROUPS {
+            self.groups.retain(|&number, group| number == but || !group.ready.is_empty());
+        }
+    }
+}
+
 impl Scheduler {
     /// The rank of a stream that has never been served: behind whoever waits already, before whoever is served from now on
     pub(crate) fn newcomer(&self) -> Rank {
@@ -57,6 +70,7 @@ impl Scheduler {
     /// A stream has something to send
     pub(crate) fn add(&mut self, session: StreamId, stream: StreamId, rank: Rank) {
         let found = self.sessions.entry(session).or_default();
+        found.forget_groups(rank.group);
         let group = found.groups.entry(rank.group).or_default();
         if group.ready.is_empty() {
             if found.ready.is_empty() {
@@ -200,6 +214,19 @@ mod tests {
         scheduler.add(of, a, after);
         scheduler.add(of, b, rank);
         assert_eq!(scheduler.pop(), Some((of, b)));
+    }
+
+    #[test]
+    fn groups_that_come_and_go_leave_nothing() {
+        let mut scheduler = Scheduler::default();
+        let of = session(A);
+        for group in 0..1000 {
+            let rank = Rank { group, ..scheduler.newcomer() };
+            scheduler.add(of, stream(group.into()), rank);
+            assert_eq!(scheduler.pop(), Some((of, stream(group.into()))));
+            scheduler.served(of, rank);
+        }
+        assert!(scheduler.sessions[&of].groups.len() <= 1 + IDLE_GROUPS);
     }
 
     #[test]
