@@ -15,6 +15,8 @@ pub(crate) struct Control {
     settings_seen: bool,
     /// The last GOAWAY's id: it may not grow (RFC 9114 §5.2)
     goaway: Option<u64>,
+    /// A client's: it may not shrink (RFC 9114 §7.2.7)
+    max_push_id: u64,
 }
 
 /// What the control stream says that the connection must act on
@@ -30,7 +32,7 @@ const MAX_SETTINGS: usize = 4096;
 
 impl Control {
     pub(crate) fn new(peer: Side) -> Self {
-        Self { frames: FrameDecoder::new(MAX_SETTINGS), peer, settings_seen: false, goaway: None }
+        Self { frames: FrameDecoder::new(MAX_SETTINGS), peer, settings_seen: false, goaway: None, max_push_id: 0 }
     }
 
     pub(crate) fn push(&mut self, data: Bytes) {
@@ -50,7 +52,8 @@ impl Control {
                     return self.goaway(id).map(|id| Some(Instruction::Goaway(id)));
                 }
                 // We never push, so there is nothing to limit or to cancel (RFC 9114 §7.2.3, §7.2.7)
-                Frame::MaxPushId(_) if self.peer == Side::Client => {}
+                Frame::MaxPushId(id) if self.peer == Side::Client && id >= self.max_push_id => self.max_push_id = id,
+                Frame::MaxPushId(_) if self.peer == Side::Client => return Err(H3Code::ID_ERROR),
                 Frame::CancelPush(_) => return Err(H3Code::ID_ERROR),
                 Frame::Unknown => {}
                 Frame::WebTransportStream => return Err(H3Code::FRAME_ERROR), // WT §4.3

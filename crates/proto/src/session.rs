@@ -161,6 +161,10 @@ impl Session {
                 Some(Frame::Headers(block)) if !self.headers_seen => return Ok(Some(Message::Headers(block))),
                 Some(Frame::Data(_)) if self.close_seen => return Err(Failure::Stream(H3Code::MESSAGE_ERROR)),
                 Some(Frame::Data(data)) if self.headers_seen => self.capsules.push(data),
+                // RFC 9114 §7.2.5: only servers push, and only what we permit, which is nothing
+                Some(Frame::PushPromise) if matches!(self.phase, Phase::Connecting(_)) => {
+                    return Err(Failure::Connection(H3Code::ID_ERROR));
+                }
                 // WT §4.3: the signal may only be the first bytes of a stream
                 Some(Frame::WebTransportStream) => return Err(Failure::Connection(H3Code::FRAME_ERROR)),
                 // RFC 9114 §4.1, §4.4

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use quinn_proto::{Dir, Side, StreamId};
 use sim::raw::{
-    CHROMIUM, SERVER, attack, concat, connect_request, costs, costs_stream, frame, headers, http3, raw_server, request, settings,
-    varint,
+    CHROMIUM, Raw, SERVER, attack, concat, connect_request, costs, costs_stream, frame, headers, http3, raw_server, request,
+    settings, varint,
 };
-use sim::{Net, target};
-use webtransport_proto::{Config, ConnectError, ConnectId, Event};
+use sim::{Net, Sim, target};
+use webtransport_proto::{Config, ConnectError, ConnectId, Endpoint, Event};
 
 #[test]
 fn settings_come_first() {
@@ -63,6 +63,18 @@ fn push_is_refused() {
     let mut sim = http3();
     sim.client.send(Dir::Uni, &[0x01, 0x00]);
     costs(sim, 0x103);
+}
+
+/// RFC 9114 §7.2.7
+#[test]
+fn the_largest_push_id_may_not_shrink() {
+    let mut sim = attack(Config::default());
+    let pushes = concat(&[&frame(0x0d, &[5]), &frame(0x0d, &[5]), &frame(0x0d, &[9])]);
+    let control = sim.client.send(Dir::Uni, &concat(&[&settings(&CHROMIUM), &pushes]));
+    sim.run(Duration::from_millis(100));
+    assert!(sim.client.lost.is_none());
+    sim.client.send_more(control, &frame(0x0d, &[8]));
+    costs(sim, 0x108);
 }
 
 #[test]
@@ -240,14 +252,47 @@ fn a_malformed_answer_is_the_servers_fault() {
     }
 }
 
-#[test]
-fn a_server_may_not_open_request_streams() {
+/// Our client, whose handshake with a raw server is done
+fn asking() -> Sim<Endpoint, Raw> {
     let mut sim = raw_server(Net::default(), Config::default());
     let now = sim.now;
     sim.client.connect(now, ConnectId(1), target("/"));
     sim.until("handshake", |sim| sim.server.connected.then_some(()));
+    sim
+}
+
+/// WT §3.1, §4.6
+#[test]
+fn no_request_leaves_before_the_servers_settings() {
+    let mut sim = asking();
+    sim.run(Duration::from_secs(1));
+    assert!(sim.server.accepted(Dir::Bi).is_empty());
+    sim.server.send(Dir::Uni, &settings(&SERVER));
+    sim.until("request", |sim| sim.server.accepted(Dir::Bi).first().copied());
+}
+
+fn costs_the_server(mut sim: Sim<Endpoint, Raw>, code: u64) {
+    let found = sim.until("connection close", |sim| sim.server.lost.is_some().then(|| sim.server.close_code()));
+    assert_eq!(found, Some(code));
+}
+
+#[test]
+fn a_server_may_not_open_request_streams() {
+    let mut sim = asking();
     sim.server.send(Dir::Uni, &settings(&SERVER));
     sim.server.send(Dir::Bi, &frame(0x01, &[0, 0]));
-    let code = sim.until("connection close", |sim| sim.server.lost.is_some().then(|| sim.server.close_code()));
-    assert_eq!(code, Some(0x103));
+    costs_the_server(sim, 0x103);
+}
+
+/// RFC 9114 §4.6, §7.2.5: we permit no push
+#[test]
+fn a_server_may_not_push() {
+    let mut sim = asking();
+    sim.server.send(Dir::Uni, &[0x01, 0x00]);
+    costs_the_server(sim, 0x108);
+    let mut sim = asking();
+    sim.server.send(Dir::Uni, &settings(&SERVER));
+    let request = sim.until("request", |sim| sim.server.accepted(Dir::Bi).first().copied());
+    sim.server.send_more(request, &frame(0x05, &[0, 0, 0]));
+    costs_the_server(sim, 0x108);
 }
