@@ -237,3 +237,17 @@ fn the_clients_goaway_carries_a_push_id_and_refuses_nothing() {
     sim.client.send_more(StreamId::new(quinn_proto::Side::Client, Dir::Uni, 0), &frame(0x07, &varint(4)));
     costs(sim, 0x108);
 }
+
+/// `close` of an endpoint waits for sessions that are closing, and for no others
+#[test]
+fn a_connection_that_waits_for_its_last_sessions_takes_no_more() {
+    let (mut sim, connect, session) = established();
+    let now = sim.now;
+    sim.server.close_session(now, session, 0, "");
+    sim.server.close(now, 0, b"");
+    let late = sim.client.send(Dir::Bi, &connect_request());
+    costs_stream(&mut sim, late, 0x10b);
+    assert!(!std::iter::from_fn(|| sim.server.poll_event()).any(|event| matches!(event, Event::SessionRequested { .. })));
+    sim.client.finish(connect);
+    costs(sim, 0);
+}

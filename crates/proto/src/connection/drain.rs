@@ -46,9 +46,9 @@ impl Connection {
         }
     }
 
-    /// Server: whether a request came too late
+    /// Server: whether a request came too late: after our GOAWAY, or while the connection waits only for sessions to close
     pub(super) fn is_refused(&self, request: StreamId) -> bool {
-        self.goaway.is_some_and(|first_refused| request >= first_refused)
+        self.ending.is_some() || self.goaway.is_some_and(|first_refused| request >= first_refused)
     }
 
     // ---- the peer's ----
@@ -91,7 +91,7 @@ impl Connection {
         }
     }
 
-    /// Server: a request after our GOAWAY, which the client may repeat elsewhere (RFC 9114 §5.2)
+    /// Server: a request that came too late, which the client may repeat elsewhere (RFC 9114 §5.2)
     pub(super) fn refuse_request(&mut self, id: StreamId) {
         self.refuse_stream(id, H3Code::REQUEST_REJECTED);
         self.refuse_pending(id);
