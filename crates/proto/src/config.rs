@@ -197,8 +197,16 @@ impl Config {
         if self.dialects.is_empty() {
             return Err(ConfigError("dialects must name at least one version".into()));
         }
-        if let Some(Err(_)) = self.max_idle_timeout.map(IdleTimeout::try_from) {
-            return Err(ConfigError("max_idle_timeout is too long".into()));
+        // A clock could not tell of a deadline that is much farther away
+        for (name, timeout) in [
+            ("max_idle_timeout", self.max_idle_timeout),
+            ("keep_alive_interval", self.keep_alive_interval),
+            ("pending_timeout", Some(self.pending_timeout)),
+            ("request_timeout", Some(self.request_timeout)),
+        ] {
+            if let Some(Err(_)) = timeout.map(IdleTimeout::try_from) {
+                return Err(ConfigError(format!("{name} is too long")));
+            }
         }
         for (name, window) in [("stream_receive_window", self.stream_receive_window), ("receive_window", self.receive_window)] {
             VarInt::from_u64(window).map_err(|_| ConfigError(format!("{name} is not below 2^62: {window}")))?;
@@ -252,5 +260,29 @@ impl Config {
             CongestionControl::LowLatency => transport.congestion_controller_factory(Arc::new(Metered::new(bbr, limit))),
         };
         transport
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_time_out_is_longer_than_a_clock_can_tell() {
+        type Set = fn(&mut Config, Duration);
+        let forever = Duration::from_secs(1 << 60);
+        let sets: [(&str, Set); 4] = [
+            ("max_idle_timeout", |config, timeout| config.max_idle_timeout = Some(timeout)),
+            ("keep_alive_interval", |config, timeout| config.keep_alive_interval = Some(timeout)),
+            ("pending_timeout", |config, timeout| config.pending_timeout = timeout),
+            ("request_timeout", |config, timeout| config.request_timeout = timeout),
+        ];
+        for (name, set) in sets {
+            let mut config = Config::default();
+            set(&mut config, forever);
+            assert_eq!(config.validate(), Err(ConfigError(format!("{name} is too long"))));
+            set(&mut config, Duration::from_secs(100 * 365 * 24 * 3600));
+            assert_eq!(config.validate(), Ok(()));
+        }
     }
 }
