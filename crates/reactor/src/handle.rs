@@ -258,10 +258,11 @@ impl Drop for ConnectingHandle {
         if leak_if_forked(endpoint.epoch, &self.connecting) {
             return;
         }
-        if let Some(session) = self.connecting.unclaimed() {
-            drop(SessionHandle::new(session));
-        } else if !self.connecting.is_resolved() {
+        // In this order, for it may come to a session in between, which the command then finds
+        if !self.connecting.is_resolved() {
             endpoint.tell(Command::CancelConnect(Arc::clone(&self.connecting)));
+        } else if let Some(session) = self.connecting.unclaimed() {
+            drop(SessionHandle::new(session));
         }
     }
 }
