@@ -81,6 +81,30 @@ fn a_loop_that_attends_hears_of_tokens() {
     });
 }
 
+/// What a write took comes before the FIN, whichever of two threads is quicker, or the write says that it came too late
+#[test]
+fn what_a_write_took_comes_before_the_fin() {
+    loom::model(|| {
+        let pipe = Arc::new(SendPipe::default());
+        let writer = {
+            let pipe = Arc::clone(&pipe);
+            thread::spawn(move || write(&pipe, &[7; 2048]))
+        };
+        let _ = pipe.finish().unwrap();
+        let taken = match join(writer) {
+            Ok((taken, _)) => taken.unwrap(),
+            Err(error) => {
+                assert_eq!(error, StreamError::ClosedLocally);
+                0
+            }
+        };
+        let mut chunks = Vec::new();
+        assert!(pipe.take(&mut chunks).finish);
+        assert_eq!(chunks.iter().map(Bytes::len).sum::<usize>(), taken);
+        assert_eq!(pipe.counts().written, taken as u64);
+    });
+}
+
 #[test]
 fn a_reader_finds_bytes_or_is_woken() {
     loom::model(|| {

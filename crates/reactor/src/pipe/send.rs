@@ -105,9 +105,16 @@ impl SendPipe {
             drop(send);
             let chunks: Vec<Bytes> = data.chunks(PIECE).map(|piece| spares.copy(piece)).collect();
             send = lock(&self.0);
-            // Whatever closed it meanwhile, these bytes were written before: they share the fate of the others
-            if matches!(send.state, Sending::Open) {
-                chunks.into_iter().for_each(|chunk| send.queue.push(chunk));
+            match send.state {
+                Sending::Open => chunks.into_iter().for_each(|chunk| send.queue.push(chunk)),
+                // Another thread was quicker, and what is not there yet may not follow the FIN
+                Sending::Finishing | Sending::Finished => {
+                    send.held -= taken;
+                    send.counts.written -= taken as u64;
+                    return Err(StreamError::ClosedLocally);
+                }
+                // Whatever closed it, these bytes were written before: they share the fate of the others
+                Sending::Stopped(_) | Sending::Reset | Sending::Lost(_) => {}
             }
         }
         Ok((Some(taken), send.flush()))
