@@ -33,10 +33,12 @@ fn generate_self_signed<'py>(
     validity: Option<f64>,
 ) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
     let now = SystemTime::now();
-    let (certificate, key) = match validity.map(Duration::try_from_secs_f64) {
+    let (certificate, key) = match validity {
         None => proto::tls::generate_self_signed(&subject_alt_names, now),
-        Some(Ok(validity)) if !validity.is_zero() => proto::tls::generate_self_signed_for(&subject_alt_names, validity, now),
-        Some(_) => return Err(PyValueError::new_err(format!("validity must be more than 0 seconds: {validity:?}"))),
+        Some(seconds) => match Duration::try_from_secs_f64(seconds) {
+            Ok(validity) if !validity.is_zero() => proto::tls::generate_self_signed_for(&subject_alt_names, validity, now),
+            _ => return Err(PyValueError::new_err(format!("validity must be a number of seconds, more than 0: {seconds}"))),
+        },
     }
     .map_err(errors::config)?;
     Ok((PyBytes::new(py, &certificate), PyBytes::new(py, &key)))
