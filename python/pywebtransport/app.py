@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 
+from web_transport import StreamClosedLocally
+
 from ._dev import DevSite
 from .config import ServerConfig
 from .connection import WebTransportConnection
 from .constants import ErrorCodes
 from .exceptions import ConnectionError as FrameworkConnectionError
-from .exceptions import ServerError, SessionError
+from .exceptions import ServerError, SessionError, StreamError
 from .middleware import Middleware, MiddlewareManager, MiddlewareRejected
 from .router import RequestRouter, RouteMatch, SessionHandler
 from .server import HttpHandler, WebTransportServer
@@ -36,7 +38,8 @@ class ServerApp:
     """A server whose sessions go to handlers, by their paths: ``async with`` starts it, and leaving that shuts it down.
 
     A session passes the middleware, is accepted, and is closed when its handler has returned. A handler that raises is logged, and the
-    client learns `ErrorCodes.APP_GENERIC_ERROR`. An application starts once.
+    client learns `ErrorCodes.APP_GENERIC_ERROR`; what a client brings about by leaving or by giving up a stream is logged as no error, in
+    a line. An application starts once.
 
     Args:
         config: What its server does, and its certificate.
@@ -259,8 +262,9 @@ class ServerApp:
             raise
         except Exception as error:
             code, reason = ErrorCodes.APP_GENERIC_ERROR, "the handler failed"
-            if session.is_closed and _gone(error):
-                logger.info("a session of %s ended before its handler: %s", session.path, error)
+            if _is_the_clients(error, session):
+                level = logging.INFO if session.is_closed else logging.WARNING
+                logger.log(level, "the client of %s ended its handler: %s", session.path, error)
             else:
                 logger.exception("the handler of %s raised", session.path)
         finally:
@@ -302,10 +306,13 @@ def _no_route(dialect: str | None) -> int:
     return 405 if dialect is not None and int(dialect.removeprefix("draft-")) > 15 else 404
 
 
-def _gone(error: Exception) -> bool:
-    """Whether an error only says that the client has gone; where tasks worked together, whether all of theirs do."""
-    kinds = (SessionError, FrameworkConnectionError)
-    return isinstance(error, kinds) or (isinstance(error, ExceptionGroup) and error.split(kinds)[1] is None)
+def _is_the_clients(error: Exception, session: WebTransportSession) -> bool:
+    """Whether an error only says that the client has gone, or gave up a stream; where tasks worked together, whether all of theirs do."""
+    if isinstance(error, ExceptionGroup):
+        return all(_is_the_clients(each, session) for each in error.exceptions)
+    if isinstance(error, StreamError):
+        return not isinstance(error.__cause__, StreamClosedLocally)
+    return session.is_closed and isinstance(error, (SessionError, FrameworkConnectionError))
 
 
 async def _called(hook: Hook) -> None:

@@ -153,6 +153,44 @@ async def test_a_peer_that_leaves_is_no_failure_of_the_handler(make_app, make_cl
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["alone", "in a group"])
+async def test_a_stream_that_the_client_gives_up_is_no_failure_of_the_handler(make_app, make_client, running, caplog, together):
+    """What clients may do fills no log with tracebacks; that the handler ended is told in a line."""
+    app = make_app()
+
+    @app.route("/")
+    async def handler(session):
+        stream = await session.accept_bidirectional_stream()
+        if not together:
+            await stream.read_all()
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(stream.read_all())
+
+    url = await running(app)
+    session = await make_client().connect(url("/"))
+    stream = await session.create_bidirectional_stream()
+    await stream.write(b"half a")
+    await stream.reset(7)
+    assert await closed(session) == (ErrorCodes.APP_GENERIC_ERROR, "the handler failed")
+    assert [record.levelname for record in caplog.records if "the client of / ended its handler" in record.getMessage()] == ["WARNING"]
+    assert "Traceback" not in caplog.text
+
+
+async def test_a_stream_that_the_handler_ended_itself_is_its_failure(make_app, make_client, running, caplog):
+    """Writing after the end is a mistake, and the log shows where."""
+    app = make_app()
+
+    @app.route("/")
+    async def handler(session):
+        stream = await session.create_unidirectional_stream()
+        await stream.write_all(b"all")
+        await stream.write(b"more")
+
+    url = await running(app)
+    await closed(await make_client().connect(url("/")))
+    assert "the handler of / raised" in caplog.text
+
+
 async def test_a_group_with_another_failure_is_logged(make_app, make_client, running, caplog):
     """Of several errors one that is not the client's leaving counts."""
     app, done = make_app(), asyncio.Event()
