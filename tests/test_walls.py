@@ -11,7 +11,7 @@ MODULES = sorted(path for package in OURS for path in (ROOT / package).rglob("*.
 
 # Each row may import the rows above it, `errors` and the native module
 TRANSPORT = [
-    "headers",
+    ("_arguments", "headers"),
     ("errors", "stats"),
     ("certs", "logs"),
     "_bridge",
@@ -22,7 +22,7 @@ TRANSPORT = [
 ]
 # Each row may import the rows above it, and the rest of the framework is at the level of the last but one
 FRAMEWORK = [
-    ("types", "constants", "exceptions", "utils"),
+    ("types", "constants", "exceptions", "utils", "_arguments"),
     ("events", "config", "diagnostics", "serializer", "_waiting"),
     ("_halves", "_options"),
     ("stream", "datagrams"),

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import Literal, Self, TypeAlias
 
 from . import _web_transport as _native
+from ._arguments import check_code, encoded_reason
 from ._bridge import Home, tokens
 from .stats import EndpointStats
 
@@ -13,12 +14,6 @@ CongestionControl: TypeAlias = Literal["default", "throughput", "low_latency"]
 Dialect: TypeAlias = Literal["draft-02", "draft-07", "draft-14", "draft-16"]
 
 _GONE = 1  # `wait_closed` waits under the second of an endpoint's tokens
-
-
-def check_code(code: int) -> None:
-    """Whether CONNECTION_CLOSE can carry *code* (RFC 9000 §19.19); ValueError if not."""
-    if not 0 <= code < 1 << 62:
-        raise ValueError(f"code must be at least 0 and below 2**62: {code}")
 
 
 def key_log_path(keylog: KeyLog) -> str | None:
@@ -50,7 +45,7 @@ class Endpoint:
             reason: For people; only the beginning of a long one fits.
         """
         check_code(code)
-        self._native.close(code, reason.encode(errors="replace"))
+        self._native.close(code, encoded_reason(reason))
 
     async def wait_closed(self) -> None:
         """Wait until all connections have ended after `close`: the peers were told, but need not have answered. It never raises."""

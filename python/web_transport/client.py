@@ -1,5 +1,6 @@
 """Connecting to servers."""
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
 from ipaddress import ip_address
@@ -9,6 +10,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from . import _web_transport as _native
+from ._arguments import check_seconds
 from ._bridge import resolve, time_limit
 from ._endpoint import CongestionControl, Dialect, Endpoint, key_log_path
 from ._race import Race
@@ -17,6 +19,7 @@ from .headers import Headers, HeadersLike, encoded
 from .session import Exchange, Session
 
 _URL_CHARACTERS = "%/:?@!$&'()*+,;="  # what stays as it is in a path or a query (RFC 3986 §3.3), besides letters and digits
+_NOT_IN_NAMES = re.compile(r"[^!-~]|[\"%<>\\^`{|}]")  # of hosts, though resolvers may take it (WHATWG URL §3.1)
 
 
 class Client(Endpoint):
@@ -86,8 +89,7 @@ class Client(Endpoint):
         pending_timeout: float = 5,
         connection_attempt_delay: float = 0.25,
     ) -> None:
-        if not 0 <= connection_attempt_delay < inf:
-            raise ValueError(f"connection_attempt_delay must be a number of seconds from 0 on: {connection_attempt_delay!r}")
+        check_seconds("connection_attempt_delay", connection_attempt_delay)
         self._attempt_delay = connection_attempt_delay
         super().__init__(
             _native.Endpoint.client(
@@ -148,8 +150,12 @@ class Client(Endpoint):
             ConnectError: There was no answer; the text says why, for each address.
         """
         bridge = self._home.enter()
-        if timeout is not None and not timeout >= 0:
-            raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
+        if timeout not in (None, inf):
+            check_seconds("timeout", timeout)
+        if isinstance(subprotocols, str):  # a sequence of str, but not the one that was meant
+            raise TypeError(f"subprotocols must be a list of str, not one by itself: {subprotocols!r}")
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a str: {url!r}")
         target = _parse(url)
         native = _native.Target(*target.names, encoded(headers), list(subprotocols), require_subprotocol=require_subprotocol, pool=pool)
         race: Race | None = None
@@ -212,12 +218,13 @@ def _parse(url: str) -> _Target:
             raise ValueError("the port is 0")
         is_literal = ":" in host or host.rpartition(".")[2].isdecimal()  # no top-level domain is a number (RFC 3696 §2)
         host = str(ip_address(host)) if is_literal else host.encode("idna").decode()
+        if not is_literal and (wrong := _NOT_IN_NAMES.search(host)):
+            raise ValueError(f"{wrong[0]!r} cannot be in the name of a host")
+        path = quote(parts.path or "/", safe=_URL_CHARACTERS)
+        query = "?" + quote(parts.query, safe=_URL_CHARACTERS) if parts.query else ""
     except ValueError as error:
         raise ValueError(f"not a URL to connect to: {url!r}: {error}") from None
     authority = f"[{host}]" if ":" in host else host
     if port not in (None, 443):
         authority += f":{port}"
-    path = quote(parts.path or "/", safe=_URL_CHARACTERS)
-    if parts.query:
-        path += "?" + quote(parts.query, safe=_URL_CHARACTERS)
-    return _Target(host, port or 443, is_literal, authority, path)
+    return _Target(host, port or 443, is_literal, authority, path + query)

@@ -35,6 +35,13 @@ class Headers(tuple[tuple[str, str], ...]):
 
 
 def encoded(fields: HeadersLike) -> list[tuple[str, bytes]]:
-    """The same as the native side takes it."""
+    """The same as the native side takes it; TypeError for what are no fields, which shows no value, for it may be a secret."""
     pairs = fields.items() if isinstance(fields, Mapping) else fields
-    return [(name.lower(), value.encode(errors="surrogateescape") if isinstance(value, str) else value) for name, value in pairs]
+    try:
+        return [
+            (str.lower(name), value if isinstance(value, bytes) else str.encode(value, errors="surrogateescape")) for name, value in pairs
+        ]
+    except UnicodeEncodeError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"headers must be a mapping or pairs, of str with str or bytes: {error}") from None

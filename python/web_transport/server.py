@@ -1,14 +1,14 @@
 """Accepting sessions."""
 
 from collections.abc import Sequence
-from math import inf
 from os import PathLike
 from time import monotonic
 from typing import Literal, Self
 
 from . import _web_transport as _native
+from ._arguments import check_code, check_seconds
 from ._bridge import Bridge, Home
-from ._endpoint import CongestionControl, Dialect, Endpoint, check_code, key_log_path
+from ._endpoint import CongestionControl, Dialect, Endpoint, key_log_path
 from .errors import SessionError
 from .headers import Headers, HeadersLike, encoded
 from .http import HttpHandler, HttpService
@@ -207,9 +207,11 @@ class Server(Endpoint):
         max_pending_datagrams: int = 256,
         pending_timeout: float = 5,
     ) -> None:
+        if http_handler is not None and not callable(http_handler):
+            raise TypeError(f"http_handler must be callable, or None: {http_handler!r}")
         super().__init__(
             _native.Endpoint.server(
-                certificate_chain=_chain(certificate_chain),
+                certificate_chain=certificate_chain,
                 private_key=private_key,
                 client_ca_certificates=client_ca_certificates,
                 require_client_certificate=require_client_certificate,
@@ -253,7 +255,7 @@ class Server(Endpoint):
         Raises:
             ValueError: Certificate and key do not fit each other; the old ones stay in use.
         """
-        self._native.reload_certificates(_chain(certificate_chain), private_key)
+        self._native.reload_certificates(certificate_chain, private_key)
 
     def drain(self) -> None:
         """Take no more sessions, and ask those that there are to end soon; draining again does nothing.
@@ -276,8 +278,7 @@ class Server(Endpoint):
         Raises:
             ValueError: *timeout* or *code* is out of range. What the network does raises nothing.
         """
-        if not 0 <= timeout < inf:
-            raise ValueError(f"timeout must be a number of seconds from 0 on: {timeout!r}")
+        check_seconds("timeout", timeout)
         check_code(code)
         bridge = self._home.enter()
         deadline = monotonic() + timeout
@@ -316,9 +317,3 @@ class Server(Endpoint):
         if (request := await self.accept()) is None:
             raise StopAsyncIteration
         return request
-
-
-def _chain(certificates: list[bytes]) -> list[bytes]:
-    if isinstance(certificates, bytes):  # a sequence of numbers, which is what an error would be about
-        raise TypeError("certificate_chain must be a list of certificates, not one by itself")
-    return certificates

@@ -5,12 +5,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, TypeVar, cast
 
 from . import _web_transport as _native
+from ._arguments import check_order, encoded_reason
 from ._bridge import OVER, Home, tokens
 from .datagrams import Datagrams
 from .errors import SessionError
 from .headers import Headers
 from .stats import DatagramStats, SessionStats
-from .streams import RecvStream, SendGroup, SendStream
+from .streams import RecvStream, SendGroup, SendStream, check_group
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -61,6 +62,7 @@ class Session:
         Raises:
             SessionError: The session is over; the class says why.
         """
+        self._check_rank(send_group, send_order)
         send, recv = self._both(await self._open(self._native.open_bi, self._bi_openers))
         return _ranked(send, send_group, send_order), recv
 
@@ -77,6 +79,7 @@ class Session:
         Raises:
             SessionError: The session is over; the class says why.
         """
+        self._check_rank(send_group, send_order)
         send = await self._open(self._native.open_uni, self._uni_openers)
         return _ranked(SendStream(send, self._native, self._home), send_group, send_order)
 
@@ -169,7 +172,7 @@ class Session:
             code: For the peer's application, 32 bits unsigned, else OverflowError.
             reason: For people; what exceeds 1024 bytes of UTF-8 is cut off, at a character.
         """
-        self._native.close(code, reason.encode(errors="replace")[:_MAX_REASON].decode(errors="ignore"))
+        self._native.close(code, encoded_reason(reason)[:_MAX_REASON].decode(errors="ignore"))
 
     async def export_keying_material(self, label: str | bytes, context: "Buffer" = b"", length: int = 32) -> bytes:
         """Derive bytes that both sides of this session can compute, and nobody else: to bind keys or logins of your own to it.
@@ -282,6 +285,13 @@ class Session:
             return stream
         finally:
             idle.append(token)
+
+    def _check_rank(self, group: SendGroup | None, order: int) -> None:
+        """Before a stream is opened: the peer would hear of one that nobody gets."""
+        if group is not None:
+            check_group(group, self._native)
+        if order:
+            check_order("send_order", order, 64)
 
     def _both(self, pair: tuple[_native.SendStream, _native.RecvStream]) -> tuple[SendStream, RecvStream]:
         send, recv = pair

@@ -6,6 +6,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from . import _web_transport as _native
+from ._arguments import check_order
 from ._bridge import Bridge, Home, Turn, tokens
 from .errors import StreamClosedLocally, StreamIncompleteReadError, StreamTooLongError, WebTransportError
 from .stats import RecvStreamStats, SendStreamStats
@@ -29,6 +30,14 @@ class SendGroup:
     def __init__(self, session: _native.Session, number: int) -> None:
         self.session = session
         self.number = number
+
+
+def check_group(group: SendGroup | None, session: _native.Session) -> None:
+    """Whether streams of *session* may be in *group*; TypeError or ValueError if not."""
+    if not isinstance(group, SendGroup | None):
+        raise TypeError(f"send group must be a SendGroup or None: {group!r}")
+    if group is not None and group.session is not session:
+        raise ValueError("send group belongs to another session")
 
 
 class SendStream(Turn):
@@ -162,6 +171,7 @@ class SendStream(Turn):
 
     @send_order.setter
     def send_order(self, order: int) -> None:
+        check_order("send_order", order, 64)
         self._native.set_send_order(self._group.number if self._group else 0, order)
 
     @property
@@ -174,8 +184,7 @@ class SendStream(Turn):
 
     @send_group.setter
     def send_group(self, group: "SendGroup | None") -> None:
-        if group is not None and group.session is not self._session:
-            raise ValueError("send group belongs to another session")
+        check_group(group, self._session)
         self._group = group
         self.send_order = self.send_order
 
@@ -186,8 +195,7 @@ class SendStream(Turn):
 
     @priority.setter
     def priority(self, priority: int) -> None:
-        if not -(2**31) <= priority < 2**31:
-            raise OverflowError(f"priority {priority} does not fit in 32 bits")
+        check_order("priority", priority, 32)
         self.send_order = priority
 
     async def __aenter__(self) -> Self:
@@ -230,6 +238,7 @@ class RecvStream(Turn):
         Returns:
             1 to *n* bytes, as many as are there, or ``b""`` at the peer's FIN, again and again.
         Raises:
+            ValueError: *limit* is negative.
             StreamTooLongError: The stream is longer than *limit*.
             StreamClosedByPeer: The peer reset the stream (``kind="reset"``); every read says so from then on.
             StreamClosedLocally: The stream was stopped.
@@ -238,6 +247,8 @@ class RecvStream(Turn):
         bridge = self._take_turn() or await self._await_turn()
         try:
             if n < 0:
+                if limit is not None and not limit >= 0:
+                    raise ValueError(f"limit must not be negative: {limit}")
                 data = await self._gather(bridge, _MOST if limit is None else limit + 1)
                 if limit is not None and len(data) > limit:
                     self._buffer[:0] = data
@@ -264,7 +275,7 @@ class RecvStream(Turn):
             StreamClosedLocally: The stream was stopped.
             SessionError: The session is over; the class says why.
         """
-        if n < 0:
+        if not n >= 0:  # NaN is neither
             raise ValueError(f"readexactly needs a size that is not negative: {n}")
         bridge = self._take_turn() or await self._await_turn()
         try:
@@ -314,7 +325,7 @@ class RecvStream(Turn):
 
         Args:
             separator: At least one byte, else ValueError.
-            limit: The most to return, in bytes, the separator included: what a peer who sends none can make us keep.
+            limit: The most to return, in bytes, the separator included, not negative: what a peer who sends none can make us keep.
         Raises:
             StreamTooLongError: There is no separator within *limit*; all bytes stay there for later reads.
             StreamIncompleteReadError: The peer finished the stream before; ``partial`` has what there was, and
@@ -323,6 +334,8 @@ class RecvStream(Turn):
             StreamClosedLocally: The stream was stopped.
             SessionError: The session is over; the class says why.
         """
+        if not limit >= 0:  # NaN would be none at all
+            raise ValueError(f"limit must not be negative: {limit}")
         if not separator:
             raise ValueError("readuntil needs a separator of at least one byte")
         bridge = self._take_turn() or await self._await_turn()

@@ -58,9 +58,9 @@ def test_certificate_and_key_are_checked(certificate):
 
 def test_one_certificate_is_no_chain(certificate, make_server):
     """Bytes where a list of them belongs: the error says so."""
-    with pytest.raises(TypeError, match="list of certificates"):
+    with pytest.raises(TypeError, match="certificate_chain must be a list of bytes"):
         Server(certificate_chain=certificate[0], private_key=certificate[1], bind="127.0.0.1:0")
-    with pytest.raises(TypeError, match="list of certificates"):
+    with pytest.raises(TypeError, match="certificate_chain must be a list of bytes"):
         make_server().reload_certificates(certificate[0], certificate[1])
 
 

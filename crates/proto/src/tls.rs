@@ -42,8 +42,14 @@ impl Identity {
         if chain.is_empty() {
             return Err(ConfigError("certificate chain is empty".into()));
         }
+        if chain.iter().any(|certificate| is_pem(certificate)) {
+            return Err(ConfigError("certificate chain is PEM, not DER".into()));
+        }
         let chain = chain.into_iter().map(CertificateDer::from).collect();
-        let private = PrivateKeyDer::try_from(key).map_err(|_| ConfigError("private key is not valid DER".into()))?;
+        let private = PrivateKeyDer::try_from(key).map_err(|_| {
+            let what = if is_pem(key) { "is PEM, not DER" } else { "is not valid DER" };
+            ConfigError(format!("private key {what}"))
+        })?;
         let certified = CertifiedKey::from_der(chain, private.clone_key(), &provider()).map_err(|error| {
             ConfigError(match error {
                 rustls::Error::InconsistentKeys(_) => "private key does not match the certificate".into(),
@@ -53,6 +59,11 @@ impl Identity {
         })?;
         Ok(Self { certified: Arc::new(certified), secret: derive(key, &[b"webtransport server secret"]) })
     }
+}
+
+/// What comes of a file that was read, but not decoded
+fn is_pem(bytes: &[u8]) -> bool {
+    bytes.trim_ascii_start().starts_with(b"-----BEGIN")
 }
 
 impl fmt::Debug for Identity {

@@ -27,9 +27,9 @@ impl Endpoint {
     #[staticmethod]
     #[pyo3(signature = (*, certificate_chain, private_key, client_ca_certificates, require_client_certificate, keylog, bind, **options))]
     fn server(
-        certificate_chain: Vec<Vec<u8>>,
+        certificate_chain: &Bound<'_, PyAny>,
         private_key: &[u8],
-        client_ca_certificates: Option<Vec<Vec<u8>>>,
+        client_ca_certificates: Option<&Bound<'_, PyAny>>,
         require_client_certificate: bool,
         keylog: Option<PathBuf>,
         bind: &str,
@@ -38,7 +38,8 @@ impl Endpoint {
         let config = options::config(options)?;
         let address = options::bind(bind)?;
         let key_log = options::key_log(keylog)?;
-        let tls = ServerOptions { client_roots: client_ca_certificates, require_client_certificate, key_log };
+        let client_roots = options::some_blobs("client_ca_certificates", client_ca_certificates)?;
+        let tls = ServerOptions { client_roots, require_client_certificate, key_log };
         let server = server_tls(certificate_chain, private_key, &tls)?;
         let handle = EndpointHandle::server(config, server, address).map_err(errors::start)?;
         Ok(Self { handle, tls })
@@ -51,19 +52,20 @@ impl Endpoint {
     ))]
     #[allow(clippy::too_many_arguments)] // they are keyword arguments
     fn client(
-        ca_certificates: Option<Vec<Vec<u8>>>,
-        server_certificate_hashes: Option<Vec<Vec<u8>>>,
+        ca_certificates: Option<&Bound<'_, PyAny>>,
+        server_certificate_hashes: Option<&Bound<'_, PyAny>>,
         pin_rules: Option<&str>,
         no_cert_verification: bool,
-        certificate_chain: Option<Vec<Vec<u8>>>,
+        certificate_chain: Option<&Bound<'_, PyAny>>,
         private_key: Option<&[u8]>,
         keylog: Option<PathBuf>,
         options: Option<&Bound<'_, PyDict>>,
     ) -> PyResult<Self> {
         let config = options::config(options)?;
-        let hashes =
-            server_certificate_hashes.map(|hashes| hashes.into_iter().map(sha_256).collect::<PyResult<Vec<_>>>()).transpose()?;
-        let verification = match (ca_certificates, hashes, pin_rules, no_cert_verification) {
+        let hashes = options::some_blobs("server_certificate_hashes", server_certificate_hashes)?;
+        let hashes = hashes.map(|hashes| hashes.into_iter().map(sha_256).collect::<PyResult<Vec<_>>>()).transpose()?;
+        let roots = options::some_blobs("ca_certificates", ca_certificates)?;
+        let verification = match (roots, hashes, pin_rules, no_cert_verification) {
             (None, None, None, false) => Verification::System,
             (Some(roots), None, None, false) => Verification::Roots(roots),
             (None, Some(hashes), None, false) => Verification::Pinned(hashes),
@@ -79,7 +81,7 @@ impl Endpoint {
                 ));
             }
         };
-        let identity = match (certificate_chain, private_key) {
+        let identity = match (options::some_blobs("certificate_chain", certificate_chain)?, private_key) {
             (Some(chain), Some(key)) => Some(Identity::new(chain, key).map_err(errors::config)?),
             (None, None) => None,
             _ => return Err(PyValueError::new_err("certificate_chain and private_key need each other")),
@@ -108,7 +110,7 @@ impl Endpoint {
     }
 
     /// Use this certificate for connections to come
-    fn reload_certificates(&self, certificate_chain: Vec<Vec<u8>>, private_key: &[u8]) -> PyResult<()> {
+    fn reload_certificates(&self, certificate_chain: &Bound<'_, PyAny>, private_key: &[u8]) -> PyResult<()> {
         self.handle.reload(server_tls(certificate_chain, private_key, &self.tls)?);
         Ok(())
     }
@@ -159,7 +161,8 @@ impl Endpoint {
     }
 }
 
-fn server_tls(chain: Vec<Vec<u8>>, key: &[u8], options: &ServerOptions) -> PyResult<ServerTls> {
+fn server_tls(chain: &Bound<'_, PyAny>, key: &[u8], options: &ServerOptions) -> PyResult<ServerTls> {
+    let chain = options::blobs("certificate_chain", chain)?;
     let identity = Identity::new(chain, key).map_err(errors::config)?;
     ServerTls::with_options(&identity, options).map_err(errors::config)
 }

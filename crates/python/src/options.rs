@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict};
 use webtransport_reactor::proto::tls::KeyLog;
 use webtransport_reactor::proto::{AllowedOrigins, Config, CongestionControl, Dialect, Qlog, Retry};
 use webtransport_reactor::{KeyLogFile, QlogDir};
@@ -57,7 +58,10 @@ pub(crate) fn config(options: Option<&Bound<'_, PyDict>>) -> PyResult<Config> {
             "request_timeout" => config.request_timeout = positive(name, value)?,
             "pending_timeout" => config.pending_timeout = positive(name, value)?,
             "allowed_origins" => {
-                if let Some(origins) = value.extract::<Option<Vec<String>>>()? {
+                let origins = value.extract::<Option<Vec<String>>>();
+                if let Some(origins) =
+                    origins.map_err(|_| PyTypeError::new_err(format!("{name} must be a sequence of str: {value:?}")))?
+                {
                     config.allowed_origins = AllowedOrigins::listed(origins).map_err(errors::config)?;
                 }
             }
@@ -90,6 +94,26 @@ fn qlog_dir(value: &Bound<'_, PyAny>) -> PyResult<Option<Arc<dyn Qlog>>> {
 pub(crate) fn key_log(path: Option<PathBuf>) -> PyResult<Option<Arc<dyn KeyLog>>> {
     let Some(path) = path else { return Ok(None) };
     Ok(Some(Arc::new(KeyLogFile::open(&path).map_err(|error| errors::file(&path, &error))?)))
+}
+
+/// Certificates or hashes; an error shows no bytes, which are no help
+pub(crate) fn blobs(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Vec<Vec<u8>>> {
+    let wrong = |what: String| PyTypeError::new_err(format!("{name} must be a list of bytes, not {what}"));
+    if value.is_instance_of::<PyBytes>() {
+        return Err(wrong("one of them by itself".into())); // a sequence, too, but of numbers
+    }
+    let kind = |value: &Bound<'_, PyAny>| value.get_type().name().map_or_else(|_| "something else".into(), |name| name.to_string());
+    let items: Vec<Bound<'_, PyAny>> = value.extract().map_err(|_| wrong(kind(value)))?;
+    let bytes = |item: &Bound<'_, PyAny>| match item.extract::<PyBackedBytes>() {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(_) => Err(wrong(format!("of {}", kind(item)))),
+    };
+    items.iter().map(bytes).collect()
+}
+
+/// The same, or none
+pub(crate) fn some_blobs(name: &str, value: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Vec<Vec<u8>>>> {
+    value.map(|value| blobs(name, value)).transpose()
 }
 
 /// A secret, or none; one that can be guessed would let anybody reset connections

@@ -58,7 +58,7 @@ impl SendStream {
     }
 
     /// The group, and the order in it: the highest goes first
-    fn set_send_order(&self, group: u32, #[pyo3(from_py_with = integers::order)] order: i64) {
+    fn set_send_order(&self, group: u32, order: i64) {
         self.order.store(order, Ordering::Relaxed);
         self.handle.set_send_order(group, order);
     }
