@@ -13,6 +13,7 @@ from typing import Any, Self, TypeAlias, TypeVar
 
 from web_transport import StreamClosedLocally
 
+from ._arguments import check_callable
 from ._dev import DevSite
 from .config import ServerConfig
 from .connection import WebTransportConnection
@@ -20,7 +21,7 @@ from .constants import ErrorCodes
 from .exceptions import ConnectionError as FrameworkConnectionError
 from .exceptions import ServerError, SessionError, StreamError
 from .middleware import Middleware, MiddlewareManager, MiddlewareRejected
-from .router import RequestRouter, RouteMatch, SessionHandler
+from .router import RequestRouter, RouteMatch, SessionHandler, check_path
 from .server import HttpHandler, WebTransportServer
 from .session import WebTransportSession
 
@@ -95,8 +96,10 @@ class ServerApp:
             protocols: The application protocols that the handler speaks: of those that the client offers, the first one that is here
                 is agreed upon (WT §3.3). If there is none, the handler is called all the same: `WebTransportSession.wt_protocol` tells.
         Raises:
+            TypeError: The path is no str, as where the parentheses were forgotten.
             ValueError: The path is none, or has a handler.
         """
+        check_path("path", path)
 
         def decorate(handler: _Handler) -> _Handler:
             self._router.add_route(path, handler, protocols=protocols)
@@ -111,8 +114,10 @@ class ServerApp:
             pattern: The regular expression.
             protocols: As for `route`.
         Raises:
+            TypeError: It is no str, as where the parentheses were forgotten.
             ValueError: It is none, or has a handler.
         """
+        check_path("pattern", pattern)
 
         def decorate(handler: _Handler) -> _Handler:
             self._router.add_pattern_route(pattern, handler, protocols=protocols)
@@ -131,11 +136,13 @@ class ServerApp:
 
     def on_startup(self, handler: _Hook) -> _Hook:
         """Decorate a function, or a coroutine function, to call when the application starts; if it raises, that fails."""
+        check_callable("what is called at the start", handler)
         self._on_startup.append(handler)
         return handler
 
     def on_shutdown(self, handler: _Hook) -> _Hook:
         """Decorate a function, or a coroutine function, to call when the last session is over; if it raises, that is logged."""
+        check_callable("what is called at the end", handler)
         self._on_shutdown.append(handler)
         return handler
 

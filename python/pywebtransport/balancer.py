@@ -68,6 +68,9 @@ class LoadBalancer:
             raise ValueError(f"targets are several URLs: {targets!r}")
         if strategy not in _STRATEGIES:
             raise ValueError(f"strategy must be one of {', '.join(map(repr, _STRATEGIES))}: {strategy!r}")
+        for name, seconds in {"health_check_interval": health_check_interval, "health_check_timeout": health_check_timeout}.items():
+            if not seconds > 0:
+                raise ValueError(f"{name} must be more than 0 seconds: {seconds!r}")
         weights = targets if isinstance(targets, Mapping) else dict.fromkeys(targets, 1.0)
         self._targets = {url: _Target(url, _positive(weight)) for url, weight in weights.items()}
         self._client = client

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import web_transport
 
 from . import _options
+from ._arguments import check_seconds
 from ._waiting import within
 from .config import ClientConfig
 from .connection import WebTransportConnection
@@ -35,6 +36,8 @@ class WebTransportClient:
     """
 
     def __init__(self, config: ClientConfig | None = None) -> None:
+        if not isinstance(config, ClientConfig | None):
+            raise TypeError(f"config must be a ClientConfig, or None: {config!r}")
         self._config = config or ClientConfig()
         self._transport = _options.client(self._config)
         self._connections = ConnectionManager(self._config.max_connections)
@@ -74,7 +77,7 @@ class WebTransportClient:
     def set_default_headers(self, headers: Headers) -> None:
         """Send these header fields with every request from now on, in place of those of the configuration and of earlier calls."""
         agent = {} if self._config.user_agent is None else {"user-agent": self._config.user_agent}
-        self._headers = agent | {name.lower(): value for name, value in headers.items()}
+        self._headers = agent | dict(web_transport.Headers(headers))
 
     async def connect(
         self,
@@ -92,12 +95,16 @@ class WebTransportClient:
             wt_available_protocols: Application protocols to offer, the best first; None: those of the configuration.
             timeout: Seconds for all of it; None: `ClientConfig.connect_timeout`.
         Raises:
-            ValueError: *url* is not such a URL, or a header field or a protocol cannot be sent.
+            ValueError: *url* is not such a URL, a header field or a protocol cannot be sent, or *timeout* is negative.
             HandshakeError: The server refused, with a ``status_code`` and ``headers``.
             ConnectionError: There was no answer; the text says why: DNS, TLS, refusal.
             TimeoutError: There was no answer in time.
             ClientError: The client is closed.
         """
+        if not isinstance(url, str):
+            raise TypeError(f"url must be a str: {url!r}")
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if self._closed:
             raise ClientError(f"cannot connect to {url}: the client is closed")
         parts = urlsplit(url)
@@ -151,7 +158,7 @@ class WebTransportClient:
     async def _connect(
         self, url: str, headers: Headers, subprotocols: Sequence[str], seconds: float, *, shared: bool
     ) -> web_transport.Session:
-        fields = self._headers | {name.lower(): value for name, value in headers.items()}
+        fields = self._headers | dict(web_transport.Headers(headers))
         connecting = self._transport.connect(url, headers=fields, subprotocols=subprotocols, pool=shared)
         return await within(seconds, f"connecting to {url}", connecting)
 

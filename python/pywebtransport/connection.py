@@ -11,6 +11,7 @@ from typing import Any, Protocol, Self
 
 import web_transport
 
+from ._arguments import check_seconds
 from .config import ClientConfig, ServerConfig
 from .diagnostics import ConnectionDiagnostics
 from .events import EventEmitter
@@ -125,7 +126,10 @@ class WebTransportConnection:
             HandshakeError: The server refused, with a status.
             ConnectionError: There was no answer, the connection is closed, or it is a server's; the text says which.
             TimeoutError: There was no answer in time.
+            ValueError: *timeout* is negative, or a header field or a protocol cannot be sent.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if self._connect is None:
             raise FrameworkConnectionError("a server does not ask for sessions: its clients do")
         if self.is_closed or self._state is ConnectionState.CLOSING:

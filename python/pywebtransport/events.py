@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from ._arguments import check_callable, check_seconds
 from .exceptions import TimeoutError as EventTimeoutError
 from .exceptions import WebTransportError
 from .types import EventType
@@ -58,6 +59,7 @@ class EventEmitter:
 
     def on(self, event_type: EventType | str, handler: EventHandler) -> None:
         """Call *handler* with every event of a type."""
+        check_callable("the handler of an event", handler)
         handlers = self._handlers.setdefault(event_type, [])
         handlers.append(handler)
         if len(handlers) == 1 and self._on_interest is not None:
@@ -65,6 +67,7 @@ class EventEmitter:
 
     def once(self, event_type: EventType | str, handler: EventHandler) -> None:
         """Call *handler* with the next event of a type, and never again. `off` takes it back."""
+        check_callable("the handler of an event", handler)
         self.on(event_type, _Once(self, event_type, handler))
 
     def off(self, event_type: EventType | str, handler: EventHandler) -> None:
@@ -81,6 +84,7 @@ class EventEmitter:
 
     def on_any(self, handler: EventHandler) -> None:
         """Call *handler* with every event that is emitted. It takes no datagrams away from `receive`: only who asks for them does."""
+        check_callable("the handler of an event", handler)
         self._any.append(handler)
 
     def off_any(self, handler: EventHandler) -> None:
@@ -133,21 +137,30 @@ class EventEmitter:
 
         Args:
             event_type: Its type, or several of which one is enough.
-            condition: What else must be true of it.
+            condition: What else must be true of it; what it raises ends the wait.
             timeout: Seconds to wait at most; None waits on.
         Raises:
             TimeoutError: There was none in time.
             WebTransportError: No more events will come; the class says why.
         """
+        if timeout is not None:
+            check_seconds("timeout", timeout)
         if self._ended is not None:
             raise self._ended
         types = [event_type] if isinstance(event_type, str) else list(event_type)
         future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
         def look(event: Event) -> None:
-            if not future.done() and (condition is None or condition(event)):
-                stop()  # now: a datagram that comes before the task runs again is for whoever asks next
+            if future.done():
+                return
+            try:
+                if condition is not None and not condition(event):
+                    return
+            except Exception as error:
+                future.set_exception(error)
+            else:
                 future.set_result(event)
+            stop()  # now: a datagram that comes before the task runs again is for whoever asks next
 
         def stop() -> None:
             for each in types:
@@ -157,9 +170,11 @@ class EventEmitter:
         for each in types:
             self.on(each, look)
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout) as limit:
                 return await future
         except TimeoutError as error:
+            if not limit.expired():  # the end of what emits, or the condition's
+                raise
             raise EventTimeoutError(f"no event {' or '.join(types)} within {timeout} s") from error
         finally:
             self._waiting.remove(future)

@@ -13,6 +13,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from types import TracebackType
 from typing import Protocol, Self
 
+from ._arguments import check_callable
 from .exceptions import ServerError
 from .types import Address, Headers, SessionProtocol
 
@@ -85,6 +86,7 @@ class MiddlewareManager:
         Raises:
             ServerError: It is a context manager, and the application runs already, so that it would never be entered.
         """
+        check_callable("middleware", middleware)
         if self._entered is not None and isinstance(middleware, AbstractAsyncContextManager):
             raise ServerError(f"{middleware!r} must be added before the application starts, which is to enter it")
         self._middleware.append(middleware)
@@ -210,7 +212,7 @@ class RateLimiter:
             "cleanup_interval": cleanup_interval,
             "max_tracked_ips": max_tracked_ips,
         }.items():
-            if value <= 0:
+            if not value > 0:  # NaN is neither
                 raise ValueError(f"{name} must be more than 0: {value}")
         self._max_requests = max_requests
         self._window = window_seconds

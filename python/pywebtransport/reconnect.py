@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
+from ._arguments import check_seconds
 from .client import WebTransportClient
 from .events import EventEmitter
 from .exceptions import ClientError, SessionClosedError, WebTransportError
@@ -53,6 +54,8 @@ class ReconnectingClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
+        for name, seconds in {"retry_delay": retry_delay, "retry_backoff": retry_backoff, "max_retry_delay": max_retry_delay}.items():
+            check_seconds(name, seconds)
         self._url = url
         self._client = client
         self._headers = headers
@@ -98,6 +101,8 @@ class ReconnectingClient:
             ClientError: This or the client is closed.
             ValueError: The URL is none, or a header field cannot be sent.
         """
+        if wait_timeout is not None:
+            check_seconds("wait_timeout", wait_timeout)
         self._keep_on()
         try:
             async with asyncio.timeout(wait_timeout) as limit:

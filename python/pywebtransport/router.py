@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
+from ._arguments import check_callable
 from .types import SessionProtocol
 
 __all__ = ["RequestRouter", "RouteMatch", "SessionHandler"]
@@ -64,6 +65,7 @@ class RequestRouter:
         Raises:
             ValueError: The path does not begin with ``/``, has a parameter without a proper name, or is there already.
         """
+        check_path("path", path)
         if not path.startswith("/"):
             raise ValueError(f"the path of a route begins with '/': {path!r}")
         parts = re.split(r"\{([^{}]*)\}", path)
@@ -84,6 +86,7 @@ class RequestRouter:
         Raises:
             ValueError: It is no regular expression, a group has no proper name, or it is there already.
         """
+        check_path("pattern", pattern)
         _add(self._patterns, pattern, pattern, handler, protocols, override=override)
 
     def remove_route(self, path: str) -> bool:
@@ -96,6 +99,8 @@ class RequestRouter:
 
     def set_default_handler(self, handler: SessionHandler | None) -> None:
         """Send sessions here that no route matches; None: nowhere."""
+        if handler is not None:
+            check_callable("the default handler", handler)
         self._default = handler
 
     def get_all_routes(self) -> dict[str, SessionHandler]:
@@ -129,9 +134,16 @@ class RequestRouter:
         return None if self._default is None else RouteMatch(self._default, {})
 
 
+def check_path(what: str, path: str) -> None:
+    """Whether a route can have such a *path*, or pattern; TypeError for the handler that a decorator without parentheses is given."""
+    if not isinstance(path, str):
+        raise TypeError(f"the {what} of a route must be a str: {path!r}")
+
+
 def _add(
     routes: dict[str, _Route], key: str, expression: str, handler: SessionHandler, protocols: Sequence[str] | None, *, override: bool
 ) -> None:
+    check_callable("the handler of a route", handler)
     try:
         pattern = re.compile(expression)
     except re.error as error:
