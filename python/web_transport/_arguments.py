@@ -20,6 +20,12 @@ def check_seconds(name: str, seconds: float) -> None:
         raise ValueError(f"{name} must be a number of seconds from 0 on: {seconds!r}")
 
 
+def check_body(body: bytes) -> None:
+    """Whether *body* is bytes, and not the text that is often given for them; TypeError if not."""
+    if not isinstance(body, bytes | bytearray | memoryview):
+        raise TypeError(f"body must be bytes, not {type(body).__name__}")
+
+
 def encoded_reason(reason: str) -> bytes:
     """UTF-8, with question marks for what has none."""
     if not isinstance(reason, str):

@@ -6,6 +6,7 @@ from logging import getLogger
 from typing import Any, TypeAlias
 
 from . import _web_transport as _native
+from ._arguments import check_body
 from ._bridge import Bridge, time_limit, tokens
 from .headers import Headers, HeadersLike, encoded
 
@@ -98,6 +99,7 @@ class HttpService:
                     response = await response
             if not 200 <= response.status <= 999:
                 raise ValueError(f"cannot answer with HTTP status {response.status}")
+            check_body(response.body)
             native.answer(response.status, encoded(response.headers), response.body)
         except Exception:
             expired = limit.expired()

@@ -6,7 +6,7 @@ from time import monotonic
 from typing import Literal, Self
 
 from . import _web_transport as _native
-from ._arguments import check_code, check_seconds
+from ._arguments import check_body, check_code, check_seconds
 from ._bridge import Bridge, Home
 from ._endpoint import CongestionControl, Dialect, Endpoint, key_log_path
 from .errors import SessionError
@@ -103,12 +103,14 @@ class SessionRequest:
             headers: Fields of the answer, such as ``location`` or ``retry-after``.
             body: What more there is to say; browsers do not show it.
         Raises:
+            TypeError: *body* is not bytes.
             ValueError: A field cannot be sent.
             SessionError: The request was already answered, or the client has gone.
         """
         self._home.enter()
         if not 300 <= status_code <= 999:
             raise ValueError(f"cannot reject with HTTP status {status_code}")
+        check_body(body)
         self._check_unanswered()
         self._native.reject(status_code, encoded(headers), body)
         self._answer = "rejected"

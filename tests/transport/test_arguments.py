@@ -5,7 +5,7 @@ import math
 
 import pytest
 import web_transport
-from web_transport import Client, Headers, Server, StreamClosedByPeer
+from web_transport import Client, Headers, Server, SessionRejected, StreamClosedByPeer
 
 LISTS = {
     "certificate_chain": Server,
@@ -203,3 +203,16 @@ async def test_a_server_takes_seconds(server):
     assert not accepting.done()
     await server.shutdown(timeout=0)
     assert await accepting is None
+
+
+async def test_bodies_are_bytes(client, server, url):
+    """Text is told where it is given, and the request can still be answered."""
+    connecting = asyncio.create_task(client.connect(url))
+    request = await server.accept()
+    for body, kind in (("sorry", "str"), (None, "NoneType"), ([1], "list")):
+        with pytest.raises(TypeError, match=f"body must be bytes, not {kind}"):
+            await request.reject(404, body=body)
+    await request.reject(404, body=b"sorry")
+    with pytest.raises(SessionRejected) as rejected:
+        await connecting
+    assert rejected.value.body == b"sorry"
