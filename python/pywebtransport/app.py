@@ -161,10 +161,13 @@ class ServerApp:
                 file is a page of your own: ``{{webtransport}}`` in it becomes an object with the server's ``url``, and with ``options``
                 for the browser's ``WebTransport``.
         Raises:
-            ServerError: The address cannot be had, or, for development, is that of one interface which is not the loopback.
+            ServerError: It is called in an event loop, the address cannot be had, or, for development, is that of one interface which is
+                not the loopback.
             ConfigurationError: The certificate or its key cannot be used.
             OSError: The page cannot be read.
         """
+        if _in_event_loop():
+            raise ServerError("run starts an event loop of its own, and is called in one: await serve there")
         serve = self.serve if dev is False else functools.partial(self._develop, page=None if dev is True else dev)
         with suppress(KeyboardInterrupt):  # where a loop takes no signals, on Windows, this is what SIGINT becomes
             asyncio.run(self._run(serve(host, port)))
@@ -261,6 +264,10 @@ class ServerApp:
         except (SessionError, FrameworkConnectionError) as error:
             logger.info("a client that asked for a session of %s has gone: %s", session.path, error)
             return
+        except asyncio.CancelledError:  # the server shuts down, or middleware waited for what somebody cancelled
+            with suppress(SessionError, FrameworkConnectionError):
+                await session.reject(503)
+            raise
         code, reason = ErrorCodes.APP_NO_ERROR, ""
         try:
             await match.handler(session, **match.params)
@@ -306,6 +313,14 @@ class ServerApp:
             _, stuck = await asyncio.wait(running, timeout=self._server.config.close_timeout)
             for task in stuck:
                 logger.warning("a handler goes on although it was cancelled: %r", task)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 def _no_route(dialect: str | None) -> int:

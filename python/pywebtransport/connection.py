@@ -11,13 +11,14 @@ from typing import Any, Protocol, Self
 
 import web_transport
 
-from ._arguments import check_seconds
+from ._arguments import check_code, check_seconds
 from .config import ClientConfig, ServerConfig
 from .diagnostics import ConnectionDiagnostics
 from .events import EventEmitter
 from .exceptions import ConnectionError as FrameworkConnectionError
+from .exceptions import SessionError
 from .session import WebTransportSession
-from .types import Address, ConnectionId, ConnectionState, EventType, Headers
+from .types import Address, ConnectionId, ConnectionState, EventType, Headers, SessionState
 
 __all__ = ["WebTransportConnection"]
 
@@ -163,13 +164,16 @@ class WebTransportConnection:
     async def close(self, error_code: int = 0, reason: str | None = None) -> None:
         """Close its sessions, and wait until the peer knows; closing again does nothing.
 
+        Requests that were not answered are rejected with 503, after which clients may try again.
+
         Args:
             error_code: For the peer's application, 32 bits unsigned, else OverflowError.
             reason: For people.
         """
+        check_code(error_code)
         if not self.is_closed:
             self._state = ConnectionState.CLOSING
-            await asyncio.gather(*(session.close(error_code, reason) for session in self.sessions))
+            await asyncio.gather(*(_ended(session, error_code, reason) for session in self.sessions))
             self._finish(ConnectionState.CLOSED, error_code, reason)
 
     async def close_gracefully(self, timeout: float | None = None) -> None:
@@ -228,3 +232,10 @@ class WebTransportConnection:
         if self._events.wants(event_type):
             data = {"connection_id": self._connection_id, "remote_address": self.remote_address, **data}
             self._events.emit_nowait(event_type, data=data, source=self._connection_id)
+
+
+async def _ended(session: WebTransportSession, code: int, reason: str | None) -> None:
+    if session.state is SessionState.CONNECTING:
+        with suppress(SessionError):  # the client has gone, which is as good
+            await session.reject(503)
+    await session.close(code, reason)

@@ -276,6 +276,37 @@ async def test_middleware_rejects_before_the_session_is_accepted(make_app, make_
     await client.connect(url())
 
 
+async def test_middleware_that_is_cancelled_rejects(make_app, make_client, running):
+    """Who asked hears of it at once: what middleware waited for was cancelled by somebody else, or the server shuts down."""
+    app, asked = make_app(), asyncio.Event()
+
+    @app.middleware
+    async def wait(session):
+        if session.path == "/shared":
+            shared = asyncio.get_running_loop().create_future()
+            shared.cancel()
+            await shared
+        asked.set()
+        await asyncio.Event().wait()
+
+    url, client = await running(app), make_client()
+    with pytest.raises(HandshakeError) as caught:
+        await client.connect(url("/shared"))
+    assert caught.value.status_code == 503
+    connecting = asyncio.create_task(client.connect(url()))
+    await asked.wait()
+    await app.shutdown()
+    with pytest.raises(HandshakeError) as caught:
+        await connecting
+    assert caught.value.status_code == 503
+
+
+async def test_run_is_for_outside_of_loops(make_app):
+    """Where one runs, as in a notebook, the error says what to call, and no coroutine is left that nobody awaits."""
+    with pytest.raises(ServerError, match="await serve there"):
+        make_app().run()
+
+
 async def test_the_middleware_that_comes_along_works_over_the_wire(make_app, make_client, running):
     """Authentication, origins and rates, each with its status."""
     app = make_app(allowed_origins=["*"])

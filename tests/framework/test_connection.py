@@ -6,7 +6,7 @@ import pytest
 from pywebtransport import ConnectionError, ConnectionState, EventType, HandshakeError, SessionState
 from pywebtransport.testing import expecting
 
-from tests.framework.meeting import requested
+from tests.framework.meeting import requested, url_of
 
 
 async def another(ends, path="/more", **options):
@@ -97,3 +97,25 @@ async def test_incoming_sessions_end_with_the_connection(ends):
     iterating = [asyncio.create_task(anext(aiter(ends.server.connection.incoming_sessions()), None)) for _ in range(2)]
     await ends.client.close()
     assert await asyncio.gather(*iterating) == [None, None]
+
+
+async def test_a_request_that_the_end_overtakes_may_be_repeated(serve, make_client):
+    """RFC 9110 §15.6.4: a server that ends may come back, so that nobody is told to give up."""
+    server, client = await serve(), make_client()
+    connecting = asyncio.create_task(client.connect(url_of(server)))
+    session = await requested(server)
+    await server.close()
+    with pytest.raises(HandshakeError) as caught:
+        await connecting
+    assert caught.value.status_code == 503
+    assert caught.value.is_retriable
+    assert session.is_closed
+
+
+async def test_a_wrong_code_closes_nothing(ends):
+    """The connection still takes sessions."""
+    for code, error in ((-1, OverflowError), (2**32, OverflowError), ("1", TypeError), (None, TypeError)):
+        with pytest.raises(error, match="code|integer"):
+            await ends.client.connection.close(code)
+    assert not ends.client.is_closed
+    assert ends.client.connection.state is ConnectionState.CONNECTED
