@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod command;
 mod datagrams;
 mod export;

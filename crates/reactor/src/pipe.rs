@@ -23,6 +23,8 @@ mod send;
 mod spares;
 
 use std::collections::VecDeque;
+use std::mem;
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use webtransport_proto::SessionError;
@@ -30,6 +32,7 @@ use webtransport_proto::SessionError;
 pub use self::recv::{Outcome, RecvCounts, RecvPipe, Resume};
 pub use self::send::{Flush, Flushed, SendCounts, SendPipe};
 pub use self::spares::Spares;
+use crate::buffers::Buffers;
 
 /// Bytes of a stream that wait in one direction. Enough for the other side to work on while one side sleeps (half a
 /// millisecond at 1 GB/s), little enough to stay in the processor's cache and to let QUIC's windows do the buffering. They fill eight
@@ -46,6 +49,9 @@ const SMALL: usize = 1 << 10;
 
 /// A tail this long is moved rather than grown
 const LONG_TAIL: usize = 16 << 10;
+
+/// A read this long is likely to be the last of a receive buffer
+const LONG_READ: usize = 16 << 10;
 
 /// Why a stream's call cannot succeed
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -119,7 +125,7 @@ impl Queue {
 
     fn cut_tail(&mut self) {
         if !self.tail.is_empty() {
-            self.chunks.push_back(std::mem::take(&mut self.tail).freeze());
+            self.chunks.push_back(mem::take(&mut self.tail).freeze());
         }
     }
 
@@ -133,7 +139,7 @@ impl Queue {
                 Some(_) => self.chunks.pop_front().unwrap_or_default(),
                 None if self.tail.len() > room => self.tail.split_to(room).freeze(),
                 None if self.tail.is_empty() => break,
-                None => std::mem::take(&mut self.tail).freeze(),
+                None => mem::take(&mut self.tail).freeze(),
             };
             taken.push(chunk);
         }
@@ -152,6 +158,8 @@ pub struct Chunks {
     first: Bytes,
     rest: Vec<Bytes>,
     len: usize,
+    /// Where the memory goes
+    lender: Option<Arc<Buffers>>,
 }
 
 impl Chunks {
@@ -185,5 +193,22 @@ impl Chunks {
     /// The pieces in order
     pub fn iter(&self) -> impl Iterator<Item = &Bytes> {
         std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// Have the memory go back to `buffers`, if that is worth it
+    pub(crate) fn lent_by(mut self, buffers: &Arc<Buffers>) -> Self {
+        if self.len >= LONG_READ {
+            self.lender = Some(Arc::clone(buffers));
+        }
+        self
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        if let Some(buffers) = &self.lender {
+            buffers.give_back(mem::take(&mut self.first));
+            self.rest.drain(..).for_each(|chunk| buffers.give_back(chunk));
+        }
     }
 }

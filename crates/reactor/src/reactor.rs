@@ -316,7 +316,7 @@ impl Reactor {
                 return false;
             }
             let mut received = mem::take(&mut self.received);
-            match self.socket.receive(&mut received) {
+            match self.socket.receive(&mut received, &self.shared.buffers) {
                 Ok(more) => self.readable = more,
                 // The echo of a packet that could not be delivered, most likely. What comes next rings anew.
                 Err(error) => {

@@ -13,15 +13,14 @@ use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 use webtransport_proto::{EcnCodepoint, Transmit};
 
-/// The longest that the system puts together from packets of one sender, and so the shortest safe receive buffer
-const RECEIVE_BUFFER: usize = 64 << 10;
+use crate::buffers::{self, Buffers};
 
 /// Receive buffers; more are of no use to the system
 const RECEIVE_BATCH: usize = if BATCH_SIZE < 16 { BATCH_SIZE } else { 16 };
 
 /// From this length on a receive buffer is given away instead of copied; its unused part then costs at most three times
 /// as much memory as the bytes in it
-const GIVE_AWAY: usize = RECEIVE_BUFFER / 4;
+const GIVE_AWAY: usize = buffers::LENGTH / 4;
 
 /// What the kernel may hold for us: at 1 GB/s some four milliseconds, in which a reactor may be off its processor
 const KERNEL_BUFFER: usize = 4 << 20;
@@ -83,7 +82,7 @@ impl Socket {
             io,
             state,
             is_v6: address.is_ipv6(),
-            buffers: (0..RECEIVE_BATCH).map(|_| BytesMut::zeroed(RECEIVE_BUFFER)).collect(),
+            buffers: (0..RECEIVE_BATCH).map(|_| buffers::fresh()).collect(),
             metas: [RecvMeta::default(); RECEIVE_BATCH],
             interest: None,
         })
@@ -126,11 +125,11 @@ impl Socket {
         Ok(())
     }
 
-    /// Receive a batch, added to `received`. Returns whether there may be more.
+    /// Receive a batch, added to `received`; new buffers are those of `spares`. Returns whether there may be more.
     ///
     /// # Errors
     /// Whatever the system says but that there is nothing. It may be about an earlier send, and harms nobody.
-    pub(crate) fn receive(&mut self, received: &mut Vec<Received>) -> io::Result<bool> {
+    pub(crate) fn receive(&mut self, received: &mut Vec<Received>, spares: &Buffers) -> io::Result<bool> {
         let mut slices = self.buffers.iter_mut();
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(slices.next().map_or(&mut [], |buffer| &mut buffer[..])));
@@ -143,7 +142,7 @@ impl Socket {
             let data = if meta.len < GIVE_AWAY {
                 BytesMut::from(&buffer[..meta.len])
             } else {
-                let mut given = std::mem::replace(buffer, BytesMut::zeroed(RECEIVE_BUFFER));
+                let mut given = std::mem::replace(buffer, spares.take());
                 given.truncate(meta.len);
                 given
             };

@@ -130,7 +130,7 @@ impl RecvHandle {
         if resume.0 {
             self.stream.session.endpoint.tell(Command::Resume(Arc::clone(&self.stream)));
         }
-        Ok(chunks)
+        Ok(chunks.map(|chunks| chunks.lent_by(&self.stream.session.endpoint.buffers)))
     }
 
     /// Ask the peer to send no more

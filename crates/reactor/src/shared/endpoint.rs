@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use webtransport_proto::EndpointStats;
 
 use super::Session;
+use crate::buffers::Buffers;
 use crate::command::{Command, Inbox};
 use crate::fork::Epoch;
 use crate::helm::Helm;
@@ -44,6 +45,7 @@ pub(crate) struct Endpoint {
     published: Mutex<(Counts, EndpointStats)>,
     pub(crate) http: http::Queue,
     pub(crate) spares: Arc<Spares>,
+    pub(crate) buffers: Arc<Buffers>,
 }
 
 /// Where tokens go
@@ -81,6 +83,7 @@ impl Endpoint {
             published: Mutex::default(),
             http: http::Queue::default(),
             spares: Arc::default(),
+            buffers: Arc::default(),
         }
     }
 
