@@ -4,7 +4,7 @@ import asyncio
 import sys
 from urllib.parse import quote
 
-from pywebtransport import ClientConfig, WebTransportClient, WebTransportStream
+from pywebtransport import ClientConfig, WebTransportClient, WebTransportError, WebTransportStream
 
 
 async def listen(stream: WebTransportStream) -> None:
@@ -31,4 +31,11 @@ async def chat(url: str, certificate_hash: str, room: str, name: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(chat(*sys.argv[1:]))
+    failure = None
+    try:
+        asyncio.run(chat(*sys.argv[1:]))
+    except* WebTransportError as errors:
+        failure = str(errors.exceptions[0])
+    except* KeyboardInterrupt:
+        pass
+    sys.exit(failure)

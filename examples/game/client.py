@@ -43,3 +43,5 @@ if __name__ == "__main__":
         asyncio.run(main())
     except WebTransportError as error:
         sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass  # enough

@@ -2,11 +2,12 @@
 
 import argparse
 import asyncio
+import contextlib
 import json
 import sys
 from pathlib import Path
 
-from web_transport import Client, SendStream, StreamError, WebTransportError
+from web_transport import Client, RecvStream, SendStream, StreamError, WebTransportError
 
 CHUNK = 1 << 16  # bytes
 
@@ -14,11 +15,25 @@ CHUNK = 1 << 16  # bytes
 async def send_file(send: SendStream, path: Path) -> None:
     """Send the name and the size of a file in a line of JSON, then its bytes."""
     head = {"name": path.name, "size": path.stat().st_size}
-    async with send:
-        await send.write(json.dumps(head).encode() + b"\n")
-        with path.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                await send.write(chunk)  # waits while the network is slower than the disk
+    with contextlib.suppress(StreamError):  # the server wants no more of it, and says why on the way back
+        async with send:
+            await send.write(json.dumps(head).encode() + b"\n")
+            with path.open("rb") as file:
+                while chunk := file.read(CHUNK):
+                    await send.write(chunk)  # waits while the network is slower than the disk
+
+
+async def follow(recv: RecvStream, size: int) -> None:
+    """Show how much has arrived, until the server has all of it."""
+    while line := await recv.readline():
+        answer = json.loads(line)
+        if "error" in answer:
+            sys.exit(answer["error"])
+        if "sha256" in answer:
+            print(f"\n{answer['name']}: {answer['received']} bytes, SHA-256 {answer['sha256']}")
+            return
+        show(answer["received"] / size if size else 1.0)
+    sys.exit("the server gave up")
 
 
 def show(part: float) -> None:
@@ -34,26 +49,24 @@ async def main() -> None:
     parser.add_argument("hash", type=bytes.fromhex)
     parser.add_argument("file", type=Path)
     options = parser.parse_args()
-    size = options.file.stat().st_size
-    try:
-        async with Client(server_certificate_hashes=[options.hash]) as client, await client.connect(options.url) as session:
-            send, recv = await session.open_bi()
-            sending = asyncio.create_task(send_file(send, options.file))
-            while line := await recv.readline():
-                answer = json.loads(line)
-                if "error" in answer:
-                    sys.exit(answer["error"])
-                if "sha256" in answer:
-                    print(f"\n{answer['name']}: {answer['received']} bytes, SHA-256 {answer['sha256']}")
-                else:
-                    show(answer["received"] / size if size else 1.0)
-            try:
-                await sending
-            except StreamError as error:
-                sys.exit(f"the server gave up: {error}")
-    except WebTransportError as error:
-        sys.exit(str(error))
+    if not options.file.is_file():
+        parser.error(f"there is no file {options.file}")
+    async with (
+        Client(server_certificate_hashes=[options.hash]) as client,
+        await client.connect(options.url) as session,
+        asyncio.TaskGroup() as group,
+    ):
+        send, recv = await session.open_bi()
+        group.create_task(send_file(send, options.file))
+        await follow(recv, options.file.stat().st_size)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    failure = None
+    try:
+        asyncio.run(main())
+    except* WebTransportError as errors:
+        failure = str(errors.exceptions[0])
+    except* KeyboardInterrupt:
+        failure = "\ncancelled"
+    sys.exit(failure)

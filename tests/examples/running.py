@@ -38,15 +38,30 @@ class Example:
 
     async def client(self, *arguments: str) -> str:
         """What client.py prints, which must succeed."""
-        command = [sys.executable, str(EXAMPLES / self.name / "client.py"), self.url, self.hash, *arguments]
-        client = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
-        try:
+        async with self._client(*arguments, stdin=DEVNULL) as client:
             output, _ = await client.communicate()
+        assert client.returncode == 0, output.decode()
+        return output.decode()
+
+    async def interrupted_client(self, *arguments: str) -> str:
+        """What client.py prints, which is interrupted as soon as it has printed something."""
+        async with self._client(*arguments, stdin=PIPE) as client:
+            assert client.stdout
+            first = await client.stdout.read(1)
+            client.send_signal(signal.SIGINT)
+            output, _ = await client.communicate()
+        return (first + output).decode()
+
+    @asynccontextmanager
+    async def _client(self, *arguments: str, stdin: int) -> AsyncIterator[Process]:
+        command = [sys.executable, "-u", str(EXAMPLES / self.name / "client.py"), self.url, self.hash, *arguments]
+        client = await asyncio.create_subprocess_exec(*command, stdin=stdin, stdout=PIPE, stderr=STDOUT)
+        try:
+            yield client
         finally:
             with contextlib.suppress(ProcessLookupError):
                 client.kill()
-        assert client.returncode == 0, output.decode()
-        return output.decode()
+            await client.wait()
 
 
 @asynccontextmanager

@@ -81,6 +81,25 @@ async def test_messages():
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("chat", ["lobby", "Ada"]),
+        ("game", ["--ticks", "1000000"]),
+        ("inference", ["A stream", "--words", "1000000"]),
+        ("telemetry", ["1000000"]),
+        ("upload", ["large.bin"]),
+    ],
+)
+async def test_clients_may_be_interrupted(name, arguments, tmp_path, monkeypatch):
+    """Ctrl-C ends a client without a traceback, and does no harm to its server."""
+    monkeypatch.chdir(tmp_path)
+    with open("large.bin", "wb") as file:
+        file.truncate(1 << 30)
+    async with running(name) as example:
+        assert "Traceback" not in await example.interrupted_client(*arguments)
+
+
 async def test_starlette():
     """What is pressed over HTTP is told over WebTransport."""
     async with running("starlette", "--http-port", "0") as example:
