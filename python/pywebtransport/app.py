@@ -16,7 +16,6 @@ from web_transport import StreamClosedLocally
 from ._arguments import check_callable
 from ._dev import DevSite
 from .config import ServerConfig
-from .connection import WebTransportConnection
 from .constants import ErrorCodes
 from .exceptions import ConnectionError as FrameworkConnectionError
 from .exceptions import ServerError, SessionError, StreamError
@@ -189,8 +188,8 @@ class ServerApp:
                 await stack.enter_async_context(self)
             if not self._server.is_serving:
                 await self._server.listen(host, port)
-            async for connection in self._server.incoming_connections():
-                self._go_on(self._serve_connection(connection))
+            async for session in self._server.incoming_sessions():
+                self._go_on(self._serve_session(session))
 
     async def startup(self) -> None:
         """Enter the middleware that asks for it, and call what `on_startup` decorates.
@@ -249,10 +248,6 @@ class ServerApp:
             await self.serve()
 
     # Sessions
-
-    async def _serve_connection(self, connection: WebTransportConnection) -> None:
-        async for session in connection.incoming_sessions():
-            self._go_on(self._serve_session(session))
 
     async def _serve_session(self, session: WebTransportSession) -> None:
         try:

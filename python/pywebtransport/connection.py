@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 import web_transport
 
 from ._arguments import check_code, check_seconds
+from ._waiting import Bell
 from .config import ClientConfig, ServerConfig
 from .diagnostics import ConnectionDiagnostics
 from .events import EventEmitter
@@ -48,12 +49,12 @@ class WebTransportConnection:
         self._events = EventEmitter()
         self._sessions: dict[str, WebTransportSession] = {}
         self._first: WebTransportSession | None = None
-        self._incoming: asyncio.Queue[WebTransportSession | None] = asyncio.Queue()
+        self._incoming: list[WebTransportSession] = []
+        self._news = Bell()  # rings when there is one more of those, and at the end
         self._state = ConnectionState.IDLE
         self._remote_address: Address | None = None
         self._words: tuple[int | None, str | None] = (None, None)
         self._closing: asyncio.Task[None] | None = None
-        self._closed = asyncio.Event()
         self._created_at = time.time()
         self._closed_at: float | None = None
 
@@ -80,7 +81,7 @@ class WebTransportConnection:
     @property
     def is_closed(self) -> bool:
         """Whether it is over, or never came to be."""
-        return self._closed.is_set()
+        return self._closed_at is not None
 
     @property
     def remote_address(self) -> Address | None:
@@ -150,16 +151,22 @@ class WebTransportConnection:
         return self._add(transport, offered)
 
     def receive(self, request: web_transport.SessionRequest) -> WebTransportSession:
-        """A session that a client asks a server for, not answered yet; `incoming_sessions` has it next."""
-        session = self._add(request, request.subprotocols)
-        self._incoming.put_nowait(session)
-        return session
+        """A session that a client asks a server for, not answered yet."""
+        return self._add(request, request.subprotocols)
+
+    def offer(self, session: WebTransportSession) -> None:
+        """Have `incoming_sessions` give it next."""
+        self._incoming.append(session)
+        self._news.ring()
 
     async def incoming_sessions(self) -> AsyncIterator[WebTransportSession]:
         """The sessions that the client asks for, one after the other, until the connection is over; each is to be answered."""
-        while (session := await self._incoming.get()) is not None:
-            yield session
-        self._incoming.put_nowait(None)  # for whoever else iterates
+        while True:
+            while self._incoming:
+                yield self._incoming.pop(0)
+            if self.is_closed:
+                return
+            await self._news.wait()
 
     async def close(self, error_code: int = 0, reason: str | None = None) -> None:
         """Close its sessions, and wait until the peer knows; closing again does nothing.
@@ -191,7 +198,8 @@ class WebTransportConnection:
 
     async def wait_closed(self) -> None:
         """Wait until the connection is over, whoever ended it. It never raises."""
-        await self._closed.wait()
+        while not self.is_closed:
+            await self._news.wait()
 
     async def __aenter__(self) -> Self:
         return self
@@ -224,8 +232,7 @@ class WebTransportConnection:
     def _finish(self, state: ConnectionState, code: int | None, reason: str | None) -> None:
         if not self.is_closed:
             self._state, self._words, self._closed_at = state, (code, reason), time.time()
-            self._closed.set()
-            self._incoming.put_nowait(None)
+            self._news.ring()
             self._tell(EventType.CONNECTION_CLOSED, {"close_code": code, "close_reason": reason})
 
     def _tell(self, event_type: EventType, data: dict[str, Any]) -> None:

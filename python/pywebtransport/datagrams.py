@@ -7,7 +7,7 @@ from typing import Any, Self
 
 import web_transport
 
-from ._waiting import within
+from ._waiting import Bell, within
 from .events import EventEmitter
 from .exceptions import translated, translating
 from .types import Buffer, EventType, SessionId
@@ -30,8 +30,7 @@ class WebTransportDatagrams:
         self._session_id = session_id
         self._read_timeout = read_timeout
         self._listening: asyncio.Task[None] | None = None
-        self._unheard = asyncio.Event()  # nobody listens
-        self._unheard.set()
+        self._unheard = Bell()  # rings when nobody listens any more
         self._bytes_sent = self._bytes_received = 0
 
     async def send(self, data: Buffer) -> None:
@@ -103,12 +102,11 @@ class WebTransportDatagrams:
     def listen(self, wanted: bool) -> None:
         """Begin or cease to emit datagrams as events: the session calls this when listeners come and go."""
         if wanted:
-            self._unheard.clear()
             self._listening = asyncio.get_running_loop().create_task(self._emit())
         elif self._listening is not None:
             self._listening.cancel()
             self._listening = None
-            self._unheard.set()
+            self._unheard.ring()
 
     async def _emit(self) -> None:
         with suppress(web_transport.SessionError):  # the end of the session is an event of its own
@@ -120,7 +118,7 @@ class WebTransportDatagrams:
                 await self._events.room()  # what comes meanwhile waits in the transport, which bounds it
 
     async def _receive(self) -> bytes:
-        while not self._unheard.is_set():
+        while self._listening is not None:
             await self._unheard.wait()
         data = await self._transport.receive_datagram()
         self._bytes_received += len(data)

@@ -52,9 +52,9 @@ class EventEmitter:
     def __init__(self, on_interest: "Callable[[EventType | str, bool], None] | None" = None) -> None:
         self._on_interest = on_interest
         self._handlers: dict[EventType | str, list[EventHandler]] = {}
-        self._any: list[EventHandler] = []
+        self._any: tuple[EventHandler, ...] = ()
         self._waiting: list[asyncio.Future[Event]] = []
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: set[asyncio.Task[None]] | None = None  # made when it is needed, which it seldom is
         self._ended: Exception | None = None
 
     def on(self, event_type: EventType | str, handler: EventHandler) -> None:
@@ -85,12 +85,13 @@ class EventEmitter:
     def on_any(self, handler: EventHandler) -> None:
         """Call *handler* with every event that is emitted. It takes no datagrams away from `receive`: only who asks for them does."""
         check_callable("the handler of an event", handler)
-        self._any.append(handler)
+        self._any += (handler,)
 
     def off_any(self, handler: EventHandler) -> None:
         """Call *handler* no more; where it is not one, nothing happens."""
         if handler in self._any:
-            self._any.remove(handler)
+            index = self._any.index(handler)
+            self._any = self._any[:index] + self._any[index + 1 :]
 
     def listeners(self, event_type: EventType | str) -> list[EventHandler]:
         """The handlers of a type of events, in the order in which they are called."""
@@ -118,12 +119,14 @@ class EventEmitter:
         for handler in self._called(event_type):
             if (waiting := _call(handler, event)) is not None:
                 task = asyncio.get_running_loop().create_task(_finish(handler, waiting))
+                if self._running is None:
+                    self._running = set()
                 self._running.add(task)
                 task.add_done_callback(self._running.discard)
 
     async def room(self) -> None:
         """Wait while so many handlers run that another event should not be taken from where it waits. It never raises."""
-        while len(self._running) >= _MOST_RUNNING:
+        while self._running is not None and len(self._running) >= _MOST_RUNNING:
             await asyncio.wait(self._running, return_when=asyncio.FIRST_COMPLETED)
 
     async def wait_for(
@@ -196,8 +199,8 @@ class EventEmitter:
             del self._handlers[event_type]
             if self._on_interest is not None:
                 self._on_interest(event_type, False)
-        self._any.clear()
-        running = self._running - {asyncio.current_task()}
+        self._any = ()
+        running = (self._running or set()) - {asyncio.current_task()}
         for task in running:
             task.cancel()
         if running:

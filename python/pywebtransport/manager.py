@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any, Generic, Protocol, TypeVar
 
 from .connection import WebTransportConnection
-from .events import EventEmitter
+from .events import Event, EventEmitter
 from .exceptions import ConnectionError as FrameworkConnectionError
 from .exceptions import SessionError
 from .session import WebTransportSession
@@ -64,10 +64,10 @@ class _Manager(Generic[_T]):
         if not thing.is_closed:
             self._things[key] = thing
             self._added += 1
-            thing.events.once(self._closed, lambda _: self._forget(key))
+            thing.events.on(self._closed, self._forget)
 
-    def _forget(self, key: str) -> None:
-        self._things.pop(key, None)
+    def _forget(self, event: Event) -> None:
+        self._things.pop(event.source, None)
 
 
 class ConnectionManager(_Manager[WebTransportConnection]):

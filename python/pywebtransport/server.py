@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -64,7 +65,7 @@ class WebTransportServer:
         """The server's events: ``CONNECTION_ESTABLISHED``, ``CONNECTION_LOST``, ``CONNECTION_CLOSED`` and ``SESSION_REQUEST``.
 
         While somebody listens to ``SESSION_REQUEST``, whose data has the ``session`` to accept or to reject, the listeners get all
-        requests and `incoming_connections` none.
+        requests, and `incoming_connections` and `incoming_sessions` none.
         """
         return self._events
 
@@ -149,8 +150,22 @@ class WebTransportServer:
         self._serving()
         while (asked := await self._next()) is not None:
             connection, session = asked
+            connection.offer(session)
             if connection.sessions == [session]:  # else it has come already
                 yield connection
+
+    async def incoming_sessions(self) -> AsyncIterator[WebTransportSession]:
+        """The sessions that clients ask for, on whatever connections, one after the other, until the server is closed.
+
+        Each is to be answered, and comes out once: here, or where `incoming_connections` is iterated over.
+
+        Raises:
+            ServerError: It does not listen.
+        """
+        self._serving()
+        while (asked := await self._next()) is not None:
+            _, session = asked
+            yield session
 
     async def close(self) -> None:
         """Take no more sessions, ask those that there are to end, give them `ServerConfig.close_timeout`, then close; idempotent.
@@ -223,18 +238,15 @@ class WebTransportServer:
         """Take care of a new connection."""
         connection = self._by_number[number] = WebTransportConnection(self._config)
         await self._connections.add_connection(connection)
-        connection.events.once(EventType.CONNECTION_CLOSED, lambda _: self._forget(number))
-        connection.events.on_any(self._relay)
+        connection.events.on_any(partial(self._relay, number))
         self._accepted += 1
         return connection
-
-    def _forget(self, number: int) -> None:
-        del self._by_number[number]
 
     async def _ask(self) -> None:
         """Give requests to who listens."""
         while self._events.listeners(EventType.SESSION_REQUEST) and (asked := await self._next()) is not None:
             connection, session = asked
+            connection.offer(session)
             data = {"session": session, "session_id": session.session_id, "path": session.path, "headers": session.headers}
             self._tell(EventType.SESSION_REQUEST, connection, data)
             await self._events.room()
@@ -250,13 +262,15 @@ class WebTransportServer:
             data |= {"connection": connection, "connection_id": connection.connection_id, "remote_address": connection.remote_address}
             self._events.emit_nowait(event_type, data=data, source=connection.connection_id)
 
-    def _relay(self, event: Event) -> None:
+    def _relay(self, number: int, event: Event) -> None:
         """What happens to a connection is told here too, and counted."""
         if event.type == EventType.CONNECTION_LOST:
             if isinstance(event.data["error"], ProtocolError):
                 self._protocol_errors += 1
             else:
                 self._errors += 1
+        if event.type == EventType.CONNECTION_CLOSED:
+            del self._by_number[number]
         if event.type in (EventType.CONNECTION_LOST, EventType.CONNECTION_CLOSED):
             self._events.emit_nowait(event.type, data=event.data, source=event.source)
 

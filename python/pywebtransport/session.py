@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections import deque
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import web_transport
 
-from ._waiting import at_once, within
+from ._waiting import Bell, at_once, within
 from .config import ClientConfig, ServerConfig
 from .datagrams import WebTransportDatagrams
 from .diagnostics import SessionDiagnostics
@@ -55,15 +55,16 @@ class WebTransportSession:
         self._offered = list(wt_available_protocols)
         self._events = EventEmitter(self._on_interest)
         self._around = Surroundings(self, self._report, config.read_timeout, config.write_timeout)
-        self._streams: WeakSet[_Incoming | WebTransportSendStream] = WeakSet()
-        self._early: deque[_Incoming] = deque()  # accepted for an iteration that was given up
-        self._opened = {"local_bidi": 0, "local_uni": 0, "peer_bidi": 0, "peer_uni": 0}
-        self._tasks: set[asyncio.Task[None]] = set()
+        # Most sessions wait: what those do not need is made when it is
+        self._streams: WeakSet[_Incoming | WebTransportSendStream] | None = None
+        self._early: list[_Incoming] = []  # accepted for an iteration that was given up
+        self._opened: dict[str, int] = {}  # how many streams of each kind
+        self._tasks: list[asyncio.Task[None]] = []
         self._created_at = time.time()
         self._ready_at: float | None = None
         self._closed_at: float | None = None
         self._words: tuple[int | None, str | None] = (None, None)  # with which it was closed
-        self._settled = asyncio.Event()  # answered or closed
+        self._settled = Bell()  # rings when it is answered or closed
         self._request: web_transport.SessionRequest | None = None
         self._transport: web_transport.Session | None = None
         if isinstance(asked, web_transport.SessionRequest):
@@ -89,7 +90,7 @@ class WebTransportSession:
             with translating:
                 transport = await self._asked().accept(subprotocol=wt_protocol, headers=headers or {})
         except SessionError:
-            if self._request is not None and not self._settled.is_set():
+            if self._request is not None and not self._is_settled:
                 self._finish(None, "the client has gone")
             raise
         self._establish(transport)
@@ -109,7 +110,7 @@ class WebTransportSession:
             with translating:
                 await self._asked().reject(status_code, headers=headers or {}, body=body)
         except SessionError:
-            if self._request is not None and not self._settled.is_set():
+            if self._request is not None and not self._is_settled:
                 self._finish(None, "the client has gone")
             raise
         self._finish(None, f"rejected with status {status_code}")
@@ -216,8 +217,9 @@ class WebTransportSession:
 
     def diagnostics(self) -> SessionDiagnostics:
         """Figures of the session, now; also after its end."""
-        active = [stream for stream in self._streams if not stream.is_closed]
+        active = [stream for stream in self._streams or () if not stream.is_closed]
         peers = [type(stream) for stream in active if stream.is_peer_initiated]
+        opened = Counter(self._opened)
         stats = None if self._transport is None else self._transport.stats()
         datagrams = None if self._transport is None else self.datagrams
         return SessionDiagnostics(
@@ -242,12 +244,12 @@ class WebTransportSession:
             datagram_bytes_received=datagrams.bytes_received if datagrams else 0,
             datagrams_dropped_outgoing=datagrams.dropped_outgoing if datagrams else 0,
             datagrams_dropped_incoming=datagrams.dropped_incoming if datagrams else 0,
-            local_streams_bidi_opened=self._opened["local_bidi"],
-            local_streams_uni_opened=self._opened["local_uni"],
-            peer_streams_bidi_opened=self._opened["peer_bidi"],
-            peer_streams_bidi_closed=self._opened["peer_bidi"] - peers.count(WebTransportStream),
-            peer_streams_uni_opened=self._opened["peer_uni"],
-            peer_streams_uni_closed=self._opened["peer_uni"] - peers.count(WebTransportReceiveStream),
+            local_streams_bidi_opened=opened["local_bidi"],
+            local_streams_uni_opened=opened["local_uni"],
+            peer_streams_bidi_opened=opened["peer_bidi"],
+            peer_streams_bidi_closed=opened["peer_bidi"] - peers.count(WebTransportStream),
+            peer_streams_uni_opened=opened["peer_uni"],
+            peer_streams_uni_closed=opened["peer_uni"] - peers.count(WebTransportReceiveStream),
             flow_control_negotiated=None,
             local_max_data=None,
             local_max_streams_bidi=None,
@@ -389,7 +391,8 @@ class WebTransportSession:
 
     async def wait_closed(self) -> None:
         """Wait until the session is over, whoever ended it; for a request, also until it is answered. It never raises."""
-        await self._settled.wait()
+        while not self._is_settled:
+            await self._settled.wait()
         if self._transport is not None:
             await self._transport.wait_closed()
             self._finish(*self._end())
@@ -417,6 +420,10 @@ class WebTransportSession:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path} {self.state}>"
 
+    @property
+    def _is_settled(self) -> bool:
+        return self._transport is not None or self._closed_at is not None
+
     def _asked(self) -> web_transport.SessionRequest:
         if self._request is None:
             raise SessionError("the session is this side's own: there is nothing to answer")
@@ -431,7 +438,7 @@ class WebTransportSession:
         self._transport = transport
         self._datagrams = WebTransportDatagrams(transport, self._events, self._session_id, read_timeout=self._config.read_timeout)
         self._ready_at = time.time()
-        self._settled.set()
+        self._settled.ring()
         self._run(self.wait_closed())
         for event_type in (EventType.DATAGRAM_RECEIVED, EventType.SESSION_DRAINING):
             if self._events.listeners(event_type):
@@ -454,7 +461,7 @@ class WebTransportSession:
             return
         self._closed_at = time.time()
         self._words = (code, reason)
-        self._settled.set()
+        self._settled.ring()
         error = None if self._transport is None else self._transport.close_reason
         self._on_closed(self)
         self._tell(EventType.SESSION_CLOSED, {"close_code": code, "close_reason": reason})
@@ -468,8 +475,10 @@ class WebTransportSession:
         return await within(self._config.stream_create_timeout, "opening a stream", opening())
 
     def _made(self, stream: _S, kind: str) -> _S:
+        if self._streams is None:
+            self._streams = WeakSet()
         self._streams.add(stream)
-        self._opened[kind] += 1
+        self._opened[kind] = self._opened.get(kind, 0) + 1
         if not self._events.is_heard:
             return stream
         if self._events.wants(EventType.STREAM_OPENED):
@@ -509,7 +518,7 @@ class WebTransportSession:
         elif event_type == EventType.SESSION_DRAINING and wanted:
             self._run(self._drained(self._transport))
         elif event_type in ENDS and wanted:
-            for stream in list(self._streams):
+            for stream in list(self._streams or ()):
                 stream.watch()
 
     async def _drained(self, transport: web_transport.Session) -> None:
@@ -529,5 +538,5 @@ class WebTransportSession:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* in a task that ends with the session at the latest."""
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks.append(task)
+        task.add_done_callback(self._tasks.remove)

@@ -181,6 +181,29 @@ async def test_sessions_on_one_connection_come_together(serve):
         iterating.cancel()
 
 
+async def test_sessions_come_whatever_their_connections(serve, make_client):
+    """One loop has the sessions of all connections, each once, until the server is closed."""
+    server, client = await serve(), make_client()
+    seen = []
+
+    async def iterate():
+        async for session in server.incoming_sessions():
+            await session.accept()
+            seen.append(session)
+
+    iterating = asyncio.create_task(iterate())
+    first = await client.connect(url_of(server, "/0"))
+    await first.connection.create_session("/1")
+    await client.connect(url_of(server, "/2"))
+    assert [session.path for session in seen] == ["/0", "/1", "/2"]
+    assert seen[0].connection is not seen[2].connection
+    closed = seen[0].connection
+    await client.close()
+    await server.close()
+    await iterating
+    assert [session async for session in closed.incoming_sessions()] == []
+
+
 async def test_full_managers_refuse(serve, make_client, ends):
     """An application that fills the server's manager leaves no place: clients are told so with 503."""
     server, client = await serve(max_connections=1), make_client()
