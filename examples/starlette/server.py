@@ -12,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import uvicorn
-from pywebtransport import ConnectionError, ServerApp, ServerConfig, SessionError, WebTransportSession
+from pywebtransport import ConnectionError, ServerApp, ServerConfig, SessionError, StreamError, WebTransportSession
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -45,7 +45,7 @@ class Presses:
 
     @staticmethod
     async def _tell(session: WebTransportSession, news: bytes) -> None:
-        with contextlib.suppress(SessionError, ConnectionError, TimeoutError):  # it has left, or does not read
+        with contextlib.suppress(SessionError, ConnectionError, StreamError, TimeoutError):  # it has left, or wants no news
             async with await session.create_unidirectional_stream() as stream:
                 await stream.write_all(news)
 
