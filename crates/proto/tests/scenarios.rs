@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use model::{End, Key, Model, SIDES, content, endpoint, other};
 use sim::{Net, Side, Sim, client_endpoint, seeded, server_endpoint, target};
-use webtransport_proto::{Config, ConnectId, Dir, Endpoint, Event, Read, Response, Retry, SessionId};
+use webtransport_proto::{Config, ConnectId, Dir, Endpoint, Event, Read, Response, Retry, SessionId, Target};
 
 /// Virtual time in which everything that is owed must be paid
 const PATIENCE: Duration = Duration::from_secs(7200);
@@ -105,6 +105,8 @@ struct Scenario {
     hurry: bool,
     /// The client's address may change
     rebinds: bool,
+    /// Sessions share a connection where both sides permit it
+    pool: bool,
     talk: bool,
     datagrams: u64,
 }
@@ -119,8 +121,9 @@ impl Scenario {
         }
         // Behind a NAT that forgets a client which is silent, nobody can reach it; and an address that was proved must stay
         let rebinds = impatient || client.keep_alive_interval.is_some() && server.retry != Retry::Always;
+        let pool = random.chance(40);
         if talk {
-            println!("{net:?}\nclient {client:?}\nserver {server:?}");
+            println!("pool: {pool}, {net:?}\nclient {client:?}\nserver {server:?}");
         }
         Self {
             sim: Sim::new(client_endpoint(seeded(&client, seed)), server_endpoint(seeded(&server, !seed)), net),
@@ -131,6 +134,7 @@ impl Scenario {
             requests: BTreeMap::new(),
             hurry: false,
             rebinds,
+            pool,
             talk,
             datagrams: 0,
         }
@@ -228,10 +232,11 @@ impl Scenario {
     // ---- what is done ----
 
     fn connect(&mut self) {
-        let number = self.model.sessions.len() as u64;
+        let (number, pool) = (self.model.sessions.len() as u64, self.pool);
         self.model.sessions.insert(number, model::Session::default());
         let (now, client) = self.at(Side::Client);
-        client.connect(now, ConnectId(number), target(&format!("/{number}")));
+        let target = Target { pool, ..target(&format!("/{number}")) };
+        client.connect(now, ConnectId(number), target);
     }
 
     /// A session that is open on this side
