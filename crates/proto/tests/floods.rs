@@ -11,8 +11,8 @@ use sim::raw::{
     Attack, CHROMIUM, attack, capsule, closed, concat, connect_request, costs, established, frame, raw_client_with, request,
     settings, varint,
 };
-use sim::{Net, Pair, client_endpoint, seeded, server_address, server_endpoint, target};
-use webtransport_proto::{Config, ConnectId, Event, Read, Response, Retry, SessionError};
+use sim::{Net, Pair, Side, client_endpoint, seeded, server_address, server_endpoint, target};
+use webtransport_proto::{Config, ConnectId, Event, Read, Response, Retry, SessionError, Target};
 
 /// Counts what its thread holds, both sides of a simulation
 struct Counting;
@@ -73,6 +73,72 @@ fn an_idle_session_costs_little() {
     assert!(each < 70_000, "{each} bytes each");
 }
 
+/// Whatever came of a session, and of its streams: both sides together hold afterwards what they held before, while the connection lives on
+#[test]
+fn sessions_that_come_and_go_leave_nothing() {
+    let mut pair = Pair::new(Net::default());
+    let mut warm = 0;
+    for round in 0..900 {
+        let connect = ConnectId(1000 + round);
+        let now = pair.now();
+        pair.sim.client.connect(now, connect, Target { pool: true, ..target("/") });
+        if round % 6 == 5 {
+            pair.sim.client.cancel_connect(now, connect);
+        } else {
+            pass(&mut pair, round);
+        }
+        pair.sim.run(Duration::from_millis(200));
+        for side in [Side::Client, Side::Server] {
+            while pair.has_event(side, |_| true) {}
+        }
+        // The first one stays, and keeps the connection for the others
+        assert_eq!((pair.sim.client.connections(), pair.sim.server.connections()), (1, 1), "round {round}");
+        if round == 600 {
+            warm = held();
+        }
+    }
+    let grown = held() - warm;
+    assert!(grown < 10_000, "{grown} bytes more");
+}
+
+/// A session, and an end of it
+fn pass(pair: &mut Pair, round: u64) {
+    let server = pair.event(Side::Server, "request", |event| match event {
+        Event::SessionRequested { session, .. } => Some(*session),
+        _ => None,
+    });
+    let now = pair.now();
+    if round % 6 == 4 {
+        pair.sim.server.reject_session(now, server, &Response::new(403));
+        return;
+    }
+    assert!(pair.sim.server.accept_session(now, server, &Response::new(200)));
+    let client = pair.event(Side::Client, "established", |event| match event {
+        Event::SessionEstablished { session, .. } => Some(*session),
+        _ => None,
+    });
+    if round == 0 {
+        return;
+    }
+    for (side, session) in [(Side::Client, client), (Side::Server, server)] {
+        for end in 0..3 {
+            let stream = pair.open(side, session, webtransport_proto::Dir::Bi);
+            pair.write(side, stream, &[7; 5000]);
+            match end {
+                0 => pair.endpoint(side).stop(stream, 1),
+                1 => pair.endpoint(side).reset(now, stream, 2),
+                _ => {} // ends with the session
+            }
+        }
+        pair.endpoint(side).send_datagram(session, b"for nobody").expect("room");
+    }
+    if round % 2 == 0 {
+        pair.sim.run(Duration::from_millis(50));
+    }
+    let (side, session) = if round % 3 == 0 { (Side::Client, client) } else { (Side::Server, server) };
+    pair.close(side, session, 7, "bye");
+}
+
 #[test]
 fn streams_that_come_and_go_leave_nothing() {
     let (mut sim, ..) = established();
@@ -103,11 +169,15 @@ fn streams_that_come_and_go_leave_nothing() {
 #[test]
 fn requests_that_come_and_go_leave_nothing() {
     let (mut sim, ..) = established();
+    let mut requests = Vec::new();
     let grown = growth(&mut sim, 20, 200, |sim| {
-        while let Some(id) = sim.client.quic().streams().open(Dir::Bi) {
-            let _ = sim.client.quic().send_stream(id).write(&[0x01, 0x40]); // HEADERS of a length to come
+        for id in requests.drain(..) {
             let _ = sim.client.quic().send_stream(id).reset(VarInt::from_u32(0x10c));
             let _ = sim.client.quic().recv_stream(id).stop(VarInt::from_u32(0x10c));
+        }
+        while let Some(id) = sim.client.quic().streams().open(Dir::Bi) {
+            sim.client.send_more(id, &[0x01, 0x40]); // HEADERS of a length to come
+            requests.push(id);
         }
         turn(sim);
     });
