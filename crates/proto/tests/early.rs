@@ -89,12 +89,13 @@ fn early_datagrams_are_bounded_in_number_the_newest_stay() {
 
 #[test]
 fn capsules_before_the_answer_wait_for_it() {
-    for accepted in [true, false] {
+    for (accepted, at_once) in [(true, true), (true, false), (false, true), (false, false)] {
         let mut sim = http3();
         let connect = sim.client.send(Dir::Bi, &connect_request());
+        let told = (!at_once).then(|| request(&mut sim));
         sim.client.send_more(connect, &capsule(0x2843, &concat(&[&9u32.to_be_bytes(), b"early"])));
         sim.client.finish(connect);
-        let session = request(&mut sim);
+        let session = told.unwrap_or_else(|| request(&mut sim));
         sim.run(Duration::from_secs(1));
         assert!(sim.server.poll_event().is_none(), "not before the answer");
         let now = sim.now;

@@ -140,6 +140,13 @@ fn a_limit_that_is_absent_is_zero() {
     sim.run(Duration::from_millis(100));
     let now = sim.now;
     assert!(sim.server.open_stream(now, session, Dir::Bi).is_some());
+
+    let (mut sim, connect, session) = established(Config::default(), &limits(0, 10, 10));
+    let now = sim.now;
+    let stream = sim.server.open_stream(now, session, Dir::Uni).unwrap();
+    sim.server.write(stream, vec![7; 10].into());
+    assert_eq!(body(&mut sim, 0).1, b"");
+    assert_eq!(holds(&said(&mut sim, connect), &capsule(DATA_BLOCKED, &varint(0))), 1);
 }
 
 /// What these capsules on its CONNECT stream cost a session

@@ -63,6 +63,10 @@ fn push_is_refused() {
     let mut sim = http3();
     sim.client.send(Dir::Uni, &[0x01, 0x00]);
     costs(sim, 0x103);
+    // CANCEL_PUSH of a push that nobody promised (RFC 9114 §7.2.3)
+    let mut sim = attack(Config::default());
+    sim.client.send(Dir::Uni, &concat(&[&settings(&CHROMIUM), &frame(0x03, &[0])]));
+    costs(sim, 0x108);
 }
 
 /// RFC 9114 §7.2.7
