@@ -36,7 +36,8 @@ pub struct Endpoint {
     network: Arc<TransportConfig>,
     loopback: Arc<TransportConfig>,
     client: Option<ClientTls>,
-    server: Option<ServerConfig>,
+    /// How to serve on either kind of path, by its number
+    server: Option<[Arc<ServerConfig>; 2]>,
     /// A server's; it stays what it was when the certificate changes
     secret: [u8; 32],
     slots: Vec<Slot>,
@@ -139,8 +140,24 @@ impl Endpoint {
         // The same for every certificate, or the answers to Retries on their way would be worth nothing
         let token_key = hkdf::Salt::new(hkdf::HKDF_SHA256, &[]).extract(&tls::derive(&self.secret, &[b"retry token"]));
         let server = ServerConfig::new(Arc::clone(&tls.quic) as _, Arc::new(token_key));
-        self.quic.set_server_config(Some(Arc::new(server.clone())));
-        self.server = Some(server);
+        self.server = Some([&self.loopback, &self.network].map(|transport| {
+            let mut server = server.clone();
+            server.transport_config(Arc::clone(transport));
+            Arc::new(server)
+        }));
+        self.quic.set_server_config(Some(Arc::new(server)));
+    }
+
+    /// How to serve a client: its connection has a log of its own, if there are logs
+    fn server_config(&self, now: Instant, incoming: &Incoming) -> Option<Arc<ServerConfig>> {
+        let remote = incoming.remote_address().ip();
+        let server = &self.server.as_ref()?[Path::to(remote) as usize];
+        if self.config.qlog.is_none() {
+            return Some(Arc::clone(server)); // one for all of them
+        }
+        let mut server = ServerConfig::clone(server);
+        server.transport_config(self.transport(now, remote, incoming.orig_dst_cid(), "server"));
+        Some(Arc::new(server))
     }
 
     /// How QUIC is to behave on a connection that began with `id`: each has a log of its own, if there are logs
@@ -203,10 +220,7 @@ impl Endpoint {
         if !incoming.remote_address_validated() && config.wants_retry(self.handshaking) {
             return self.quic.retry(incoming, buf).ok(); // which fails only for an answer to a Retry, and that is validated
         }
-        let server = self.server.clone().map(|mut server| {
-            server.transport_config(self.transport(now, incoming.remote_address().ip(), incoming.orig_dst_cid(), "server"));
-            Arc::new(server)
-        });
+        let server = self.server_config(now, &incoming);
         match self.quic.accept(incoming, now, buf, server) {
             Ok((handle, quic)) => {
                 let index = self.insert(handle, quic);
