@@ -67,7 +67,7 @@ pub(crate) struct Session {
     /// Client: what was offered
     pub(crate) offer: Offer,
     /// Client: the refusal, whose body is still coming
-    pub(crate) refusal: Option<Refusal>,
+    pub(crate) refusal: Option<Box<Refusal>>,
 }
 
 /// An answer that is not 2xx, and what came of its body

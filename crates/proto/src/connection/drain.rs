@@ -30,7 +30,7 @@ impl Connection {
         if let Some(control) = self.own.first().map(|&(id, _)| id).filter(|_| !is_browser) {
             let mut bytes = BytesMut::new();
             frame::goaway(&mut bytes);
-            self.own[0].1.push(bytes.freeze());
+            self.own[0].1.get_or_insert_default().push(bytes.freeze());
             self.feed_critical(now, control);
         }
         for id in self.session_ids() {

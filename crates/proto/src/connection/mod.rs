@@ -86,8 +86,8 @@ pub(crate) struct Connection {
     dialect: Option<Dialect>,
     /// Server: the version that the first request's `:protocol` belongs to
     token: Option<Dialect>,
-    /// HTTP/3's own streams that we opened: control, QPACK encoder, QPACK decoder
-    own: Vec<(StreamId, SendHalf)>,
+    /// HTTP/3's own streams that we opened, control, QPACK encoder, QPACK decoder, and what they have yet to say
+    own: Vec<(StreamId, Option<Box<SendHalf>>)>,
     incoming: FxHashMap<StreamId, Incoming>,
     /// Boxed: the smallest table has room for four
     sessions: FxHashMap<StreamId, Box<Session>>,
@@ -325,9 +325,9 @@ impl Connection {
             }
             // It fails only on a closed stream
             let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);
-            let mut send = SendHalf::default();
+            let mut send = Box::<SendHalf>::default();
             send.push(bytes.freeze());
-            self.own.push((id, send));
+            self.own.push((id, Some(send)));
             self.feed_critical(now, id);
         }
     }

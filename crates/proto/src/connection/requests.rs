@@ -104,7 +104,7 @@ impl Connection {
         }
         let (Some(session), Some(dialect)) = (self.sessions.get_mut(&id), self.dialect) else { return };
         if !response.is_success() {
-            session.refusal = Some(Refusal::new(response));
+            session.refusal = Some(Box::new(Refusal::new(response)));
             return self.arm(now + BODY_TIMEOUT, Timer::Refusal(id));
         }
         if let Err(what) = check_subprotocol(&session.offer, &mut response.subprotocol, dialect) {

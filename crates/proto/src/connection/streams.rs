@@ -163,10 +163,14 @@ impl Connection {
     /// The same for HTTP/3's own streams and CONNECT streams, which wait for nobody
     pub(super) fn feed_critical(&mut self, now: Instant, id: StreamId) {
         let rtt = self.round_trip();
-        let own = self.own.iter_mut().find_map(|(own, send)| (*own == id).then_some(send));
-        if let Some(send) = own.or_else(|| self.sessions.get_mut(&id).map(|session| &mut session.send)) {
+        // They say little, and rarely: so what has said it keeps nothing
+        if let Some((_, own)) = self.own.iter_mut().find(|(own, _)| *own == id) {
+            let Some(mut send) = own.take() else { return };
             send.feed(self.quic.send_stream(id), usize::MAX, now, rtt);
-            send.shrink(); // they say little, and rarely
+            *own = Some(send).filter(|send| send.is_waiting());
+        } else if let Some(Session { send, .. }) = self.sessions.get_mut(&id).map(Box::as_mut) {
+            send.feed(self.quic.send_stream(id), usize::MAX, now, rtt);
+            send.shrink();
         }
     }
 
