@@ -74,7 +74,7 @@ class WebTransportError(Exception):
 
     def __init__(self, message: str = "", error_code: int | None = None, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)  # often it is what was caught, which has a text, but is none
         self.error_code = error_code
         self.details = dict(details or {})
 

@@ -62,7 +62,8 @@ class Session:
         Raises:
             SessionError: The session is over; the class says why.
         """
-        self._check_rank(send_group, send_order)
+        if send_group is not None or send_order:
+            self._check_rank(send_group, send_order)
         send, recv = self._both(await self._open(self._native.open_bi, self._bi_openers))
         return _ranked(send, send_group, send_order), recv
 
@@ -79,7 +80,8 @@ class Session:
         Raises:
             SessionError: The session is over; the class says why.
         """
-        self._check_rank(send_group, send_order)
+        if send_group is not None or send_order:
+            self._check_rank(send_group, send_order)
         send = await self._open(self._native.open_uni, self._uni_openers)
         return _ranked(SendStream(send, self._native, self._home), send_group, send_order)
 
@@ -288,10 +290,8 @@ class Session:
 
     def _check_rank(self, group: SendGroup | None, order: int) -> None:
         """Before a stream is opened: the peer would hear of one that nobody gets."""
-        if group is not None:
-            check_group(group, self._native)
-        if order:
-            check_order("send_order", order, 64)
+        check_group(group, self._native)
+        check_order("send_order", order, 64)
 
     def _both(self, pair: tuple[_native.SendStream, _native.RecvStream]) -> tuple[SendStream, RecvStream]:
         send, recv = pair

@@ -95,3 +95,11 @@ def test_a_rejection_says_whether_to_try_again():
         assert isinstance(error, exceptions.HandshakeError)
         assert (error.status_code, error.is_retriable) == (status, retriable)
         assert pickle.loads(pickle.dumps(error)).is_retriable == retriable
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_an_error_may_be_made_of_another(kind):
+    """What was caught is given for a message as often as its text is: an error that cannot be told would hide both."""
+    error = kind(OSError("the disk is full"))
+    assert (str(error), error.message) == ("the disk is full", "the disk is full")
+    assert pickle.loads(pickle.dumps(error)).to_dict() == error.to_dict()
