@@ -24,7 +24,7 @@ TRANSPORT = [
 FRAMEWORK = [
     ("types", "constants", "exceptions", "utils", "_arguments"),
     ("events", "config", "diagnostics", "serializer", "_waiting"),
-    ("_halves", "_options"),
+    ("_halves", "_incoming", "_options"),
     ("stream", "datagrams"),
     "session",
     ("connection", "messaging"),

@@ -13,6 +13,7 @@ from weakref import WeakSet
 
 import web_transport
 
+from ._incoming import Incoming, unless_closed
 from ._waiting import Bell, at_once, within
 from .config import ClientConfig, ServerConfig
 from .datagrams import WebTransportDatagrams
@@ -57,7 +58,7 @@ class WebTransportSession:
         self._around = Surroundings(self, self._report, config.read_timeout, config.write_timeout)
         # Most sessions wait: what those do not need is made when it is
         self._streams: WeakSet[_Incoming | WebTransportSendStream] | None = None
-        self._early: list[_Incoming] = []  # accepted for an iteration that was given up
+        self._incoming: Incoming[_Incoming] | None = None
         self._opened: dict[str, int] = {}  # how many streams of each kind
         self._tasks: list[asyncio.Task[None]] = []
         self._created_at = time.time()
@@ -294,11 +295,9 @@ class WebTransportSession:
         Raises:
             SessionError: The session is over; the class says why.
         """
-        if (early := self._take_early(WebTransportStream)) is not None:
-            return early
-        with translating:
-            send, recv = await self._live().accept_bi()
-        return self._made(WebTransportStream(self._around, send, recv, is_peer_initiated=True), "peer_bidi")
+        if self._incoming is not None and (taken := self._incoming.take(self._accept_bi)) is not None:
+            return taken
+        return await self._accept_bi()
 
     async def accept_unidirectional_stream(self) -> WebTransportReceiveStream:
         """Wait for the peer's next stream to this side. A cancelled call loses none.
@@ -306,39 +305,26 @@ class WebTransportSession:
         Raises:
             SessionError: The session is over; the class says why.
         """
-        if (early := self._take_early(WebTransportReceiveStream)) is not None:
-            return early
-        with translating:
-            recv = await self._live().accept_uni()
-        return self._made(WebTransportReceiveStream(self._around, recv), "peer_uni")
+        if self._incoming is not None and (taken := self._incoming.take(self._accept_uni)) is not None:
+            return taken
+        return await self._accept_uni()
 
     async def incoming_bidirectional_streams(self) -> AsyncIterator[WebTransportStream]:
         """The peer's streams both ways, one after the other, until somebody closes the session; what else ends it raises."""
-        while (stream := await self._unless_closed(self.accept_bidirectional_stream)) is not None:
+        while (stream := await unless_closed(self.accept_bidirectional_stream)) is not None:
             yield stream
 
     async def incoming_unidirectional_streams(self) -> AsyncIterator[WebTransportReceiveStream]:
         """The peer's streams to this side, one after the other, until somebody closes the session; what else ends it raises."""
-        while (stream := await self._unless_closed(self.accept_unidirectional_stream)) is not None:
+        while (stream := await unless_closed(self.accept_unidirectional_stream)) is not None:
             yield stream
 
     async def incoming_streams(self) -> AsyncIterator[_Incoming]:
         """The peer's streams of both kinds, one after the other, until somebody closes the session; what else ends it raises."""
-        loop = asyncio.get_running_loop()
-        accepts: list[Callable[[], Coroutine[Any, Any, _Incoming]]] = [self.accept_bidirectional_stream, self.accept_unidirectional_stream]
-        accepting = {loop.create_task(self._unless_closed(accept)): accept for accept in accepts}
-        try:
-            while accepting:
-                await asyncio.wait(accepting, return_when=asyncio.FIRST_COMPLETED)
-                for task in [task for task in accepting if task.done()]:
-                    accept = accepting.pop(task)
-                    if (stream := task.result()) is not None:
-                        accepting[loop.create_task(self._unless_closed(accept))] = accept
-                        yield stream
-        finally:
-            for task in accepting:
-                task.add_done_callback(self._keep_early)
-                task.cancel()
+        if self._incoming is None:
+            self._incoming = Incoming[_Incoming](self._accept_uni, self._accept_bi)
+        while (stream := await unless_closed(self._incoming.next)) is not None:
+            yield stream
 
     # Datagrams
 
@@ -474,6 +460,16 @@ class WebTransportSession:
             return opened[0]
         return await within(self._config.stream_create_timeout, "opening a stream", opening())
 
+    async def _accept_bi(self) -> WebTransportStream:
+        with translating:
+            send, recv = await self._live().accept_bi()
+        return self._made(WebTransportStream(self._around, send, recv, is_peer_initiated=True), "peer_bidi")
+
+    async def _accept_uni(self) -> WebTransportReceiveStream:
+        with translating:
+            recv = await self._live().accept_uni()
+        return self._made(WebTransportReceiveStream(self._around, recv), "peer_uni")
+
     def _made(self, stream: _S, kind: str) -> _S:
         if self._streams is None:
             self._streams = WeakSet()
@@ -487,28 +483,6 @@ class WebTransportSession:
         if any(self._events.wants(event_type) for event_type in ENDS):
             stream.watch()
         return stream
-
-    async def _unless_closed(self, accept: Callable[[], Coroutine[Any, Any, _S]]) -> _S | None:
-        """What is accepted, or None if one side closed the session or the connection, which is no failure."""
-        try:
-            return await accept()
-        except SessionClosedError:
-            return None
-        except FrameworkConnectionError as error:
-            if error.details.get("source") == "application":
-                return None
-            raise
-
-    def _take_early(self, kind: type[_S]) -> _S | None:
-        for stream in self._early:
-            if isinstance(stream, kind):
-                self._early.remove(stream)
-                return stream
-        return None
-
-    def _keep_early(self, task: "asyncio.Task[_Incoming | None]") -> None:
-        if not task.cancelled() and task.exception() is None and (stream := task.result()) is not None:
-            self._early.append(stream)
 
     def _on_interest(self, event_type: EventType | str, wanted: bool) -> None:
         if self._transport is None:  # once it is accepted we look again

@@ -148,6 +148,48 @@ async def test_an_iteration_given_up_loses_no_stream(ends):
     assert {await first.read_all(), await second.read_all()} == {b"uni", b"bi"}
 
 
+async def test_each_iteration_begins_where_the_last_was_left(ends):
+    """``anext`` on a new iteration each time: it is given up at once, with streams of both kinds about to come."""
+    waiting = asyncio.create_task(anext(ends.server.incoming_streams()))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        send, both = await ends.client.create_unidirectional_stream(), await ends.client.create_bidirectional_stream()
+        sent = {send.stream_id, both.stream_id}
+        streams = [await waiting, await anext(ends.server.incoming_streams())]
+        assert {stream.stream_id for stream in streams} == sent
+        waiting = asyncio.create_task(anext(ends.server.incoming_streams()))
+        await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    send = await ends.client.create_unidirectional_stream()
+    assert (await ends.server.accept_unidirectional_stream()).stream_id == send.stream_id
+
+
+async def test_iteration_ends_behind_the_last_stream(ends):
+    """What came before the peer closed is still there, of both kinds."""
+    for _ in range(2):
+        await (await ends.client.create_unidirectional_stream()).write_all(b"uni")
+    await (await ends.client.create_bidirectional_stream()).write_all(b"bi")
+    await ends.client.close()
+    await ends.server.wait_closed()
+    assert sorted([await stream.read_all() async for stream in ends.server.incoming_streams()]) == [b"bi", b"uni", b"uni"]
+
+
+async def test_no_kind_waits_for_the_other(ends):
+    """A stream of one kind has its turn, however many of the other came behind it."""
+    send = await ends.client.create_unidirectional_stream()
+    for _ in range(64):
+        await ends.client.create_bidirectional_stream()
+    for _ in range(60):  # so that those behind them are there
+        await ends.server.accept_bidirectional_stream()
+    came = []
+    async for stream in ends.server.incoming_streams():
+        came.append(stream.stream_id)
+        if len(came) == 5:
+            break
+    assert send.stream_id in came[:2]
+
+
 async def test_an_accept_that_times_out_loses_no_stream(ends):
     """Accepting with a time limit is safe to repeat."""
     for accept in (ends.server.accept_bidirectional_stream, ends.server.accept_unidirectional_stream):
