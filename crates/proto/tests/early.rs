@@ -67,6 +67,25 @@ fn early_streams_are_bounded_in_number_and_time() {
 }
 
 #[test]
+fn early_streams_go_with_the_session_that_they_wait_for() {
+    for refused in [true, false] {
+        let mut sim = http3();
+        let connect = sim.client.send(Dir::Bi, &connect_request());
+        let session = request(&mut sim);
+        let early = sim.client.send(Dir::Uni, &concat(&[&varint(0x54), &varint(0)]));
+        sim.run(Duration::from_millis(100));
+        if refused {
+            let now = sim.now;
+            sim.server.reject_session(now, session, &Response::new(403));
+        } else {
+            sim.client.reset(connect, 0x10c);
+        }
+        sim.run(Duration::from_secs(1));
+        assert!(sim.client.stopped.contains(&(early, 0x3994_bd84)), "{:?}", sim.client.stopped);
+    }
+}
+
+#[test]
 fn early_datagrams_are_bounded_in_number_the_newest_stay() {
     let mut sim = attack(Config { max_pending_datagrams: 2, ..Config::default() });
     sim.client.send(Dir::Uni, &settings(&CHROMIUM));

@@ -63,6 +63,11 @@ fn malformed_capsules_reset_the_connect_stream() {
         sim.client.send_more(connect, &bytes);
         costs_stream(&mut sim, connect, 0x10e);
     }
+    // Cut in two by the end of the stream (RFC 9297 §3.3)
+    let (mut sim, connect, _) = established();
+    sim.client.send_more(connect, &frame(0x00, &concat(&[&varint(0x2843), &[4, 0]])));
+    sim.client.finish(connect);
+    costs_stream(&mut sim, connect, 0x10e);
 }
 
 #[test]
@@ -157,8 +162,12 @@ fn streams_of_a_session_that_is_over_are_told_so() {
     let (mut sim, connect, _) = established();
     sim.client.finish(connect);
     closed(&mut sim);
-    let id = sim.client.send(Dir::Uni, &concat(&[&varint(0x54), &varint(0), b"late"]));
-    sim.until("stop", |sim| sim.client.stopped.contains(&(id, 0x170d_7b68)).then_some(()));
+    // At once, and when the session is forgotten
+    for _ in 0..2 {
+        let id = sim.client.send(Dir::Uni, &concat(&[&varint(0x54), &varint(0), b"late"]));
+        sim.until("stop", |sim| sim.client.stopped.contains(&(id, 0x170d_7b68)).then_some(()));
+        sim.run(Duration::from_secs(1));
+    }
 }
 
 #[test]

@@ -85,6 +85,9 @@ fn simultaneous_close_keeps_each_sides_own() {
     assert_eq!(pair.closed(Side::Client), SessionError::Local);
     assert_eq!(pair.closed(Side::Server), SessionError::Local);
     gone(&mut pair);
+    for side in [Side::Client, Side::Server] {
+        assert!(!pair.has_event(side, |event| matches!(event, Event::SessionClosed { .. })), "{side:?} was told twice");
+    }
 }
 
 #[test]
