@@ -46,6 +46,8 @@ pub struct Endpoint {
     /// Where a client's attempts are under way
     attempts: FxHashMap<ConnectId, ConnectionId>,
     events: VecDeque<Event>,
+    /// Memory for the events of whichever connection has some: most wait, and keep none
+    spare: VecDeque<Event>,
     /// Connections that may have something to send, in turn
     dirty: VecDeque<u32>,
     /// Connections to which something happened that may have consequences
@@ -123,6 +125,7 @@ impl Endpoint {
             pool: Pool::default(),
             attempts: FxHashMap::default(),
             events: VecDeque::new(),
+            spare: VecDeque::new(),
             dirty: VecDeque::new(),
             unsettled: Vec::new(),
             timers: BTreeSet::new(),
@@ -401,7 +404,11 @@ impl Endpoint {
 
     /// Let a connection take in what happened
     fn drive(&mut self, now: Instant, index: u32) {
-        if let Some(connection) = self.slot(index) {
+        let Some(slot) = self.slots.get_mut(index as usize) else { return };
+        if let Some(connection) = &mut slot.connection {
+            if connection.events.capacity() == 0 {
+                connection.events = std::mem::take(&mut self.spare); // `collect` gives it back
+            }
             connection.drive(now);
             self.account(index);
             self.collect(index);
@@ -452,10 +459,11 @@ impl Endpoint {
     /// Take over a connection's events
     fn collect(&mut self, index: u32) {
         let Some(connection) = self.slots.get_mut(index as usize).and_then(|slot| slot.connection.as_deref_mut()) else { return };
-        if connection.events.is_empty() {
+        if connection.events.capacity() == 0 {
             return; // as after most calls
         }
-        for event in connection.events.drain(..) {
+        let mut events = std::mem::take(&mut connection.events);
+        for event in events.drain(..) {
             match event {
                 Event::SessionEstablished { connect, .. } => {
                     self.attempts.remove(&connect);
@@ -470,6 +478,7 @@ impl Endpoint {
             self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
             self.events.push_back(event);
         }
+        self.spare = events;
     }
 
     /// Something happened to a connection
