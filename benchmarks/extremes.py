@@ -125,8 +125,8 @@ async def flood_beside(bench: Bench) -> Result:
 
 
 EXTREMES: dict[str, Scenario] = {
+    "sessions-10000": partial(sessions, count=10_000),  # first: later there is memory of sessions that went, to be used again
     "idle-2000": partial(idle, count=2000),
-    "sessions-10000": partial(sessions, count=10_000),
     "streams-1MiB": partial(one_size, size=MIB, times=512),
     "streams-64MiB": partial(one_size, size=64 * MIB, times=8),
     "stream-1GiB": partial(one_size, size=GIB, times=1),
