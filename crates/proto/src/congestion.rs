@@ -2,8 +2,8 @@
 //!
 //! quinn keeps the variation of the round-trip time to itself, and does not count what was acknowledged. Both can be
 //! learned by its controller, which hears of every acknowledgement; so every controller is wrapped in one that passes all calls
-//! on and writes down what it hears. It does more than listen twice: the packet that closes a connection waits for no window, and on
-//! loopback the window has a limit.
+//! on and writes down what it hears. It does more than listen three times: the packet that closes a connection waits for no window, no
+//! window is smaller than a few packets, and on loopback it has a limit.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -30,6 +30,11 @@ pub(crate) struct Meter {
 }
 
 const NONE: u64 = u64::MAX;
+
+/// Packets that fit into every window. RFC 9002 §7.2 recommends two, of which quinn fills one: it wants a byte to spare. To an address
+/// that is not validated it sends long packets that ask for no acknowledgement, and has no timer for them. One that is lost takes its part
+/// of the window until later packets are acknowledged, and for those there must be room.
+const FEWEST: u64 = 4;
 
 impl Default for Meter {
     fn default() -> Self {
@@ -103,7 +108,14 @@ impl<F> Metered<F> {
 impl<F: ControllerFactory + Send + Sync + 'static> ControllerFactory for Metered<F> {
     fn build(self: Arc<Self>, now: Instant, current_mtu: u16) -> Box<dyn Controller> {
         let controller = Arc::clone(&self.factory).build(now, current_mtu);
-        Box::new(MeteredController { controller, limit: self.limit, meter: Arc::default(), largest: None, eliciting: false })
+        Box::new(MeteredController {
+            controller,
+            mtu: current_mtu,
+            limit: self.limit,
+            meter: Arc::default(),
+            largest: None,
+            eliciting: false,
+        })
     }
 }
 
@@ -117,6 +129,8 @@ pub(crate) fn meter(controller: &dyn Controller) -> Option<Arc<Meter>> {
 
 struct MeteredController {
     controller: Box<dyn Controller>,
+    /// A packet, in bytes
+    mtu: u16,
     /// What its window is cut to, in bytes
     limit: u64,
     meter: Arc<Meter>,
@@ -124,6 +138,12 @@ struct MeteredController {
     largest: Option<u64>,
     /// This acknowledgement is of a packet that asked for one: only such make estimates (RFC 9002 §5.1)
     eliciting: bool,
+}
+
+impl MeteredController {
+    fn bounded(&self, window: u64) -> u64 {
+        window.max(FEWEST * u64::from(self.mtu)).min(self.limit)
+    }
 }
 
 impl Controller for MeteredController {
@@ -152,16 +172,17 @@ impl Controller for MeteredController {
     }
 
     fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.mtu = new_mtu;
         self.controller.on_mtu_update(new_mtu);
     }
 
     fn window(&self) -> u64 {
-        if self.meter.closing.load(Relaxed) { u64::MAX } else { self.controller.window().min(self.limit) }
+        if self.meter.closing.load(Relaxed) { u64::MAX } else { self.bounded(self.controller.window()) }
     }
 
     fn metrics(&self) -> ControllerMetrics {
         let mut metrics = self.controller.metrics();
-        metrics.congestion_window = metrics.congestion_window.min(self.limit);
+        metrics.congestion_window = self.bounded(metrics.congestion_window);
         metrics
     }
 
@@ -180,7 +201,21 @@ impl Controller for MeteredController {
 
 #[cfg(test)]
 mod tests {
+    use quinn_proto::congestion::CubicConfig;
+
     use super::*;
+
+    #[test]
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn a_few_packets_fit_into_every_window() {
+        let now = Instant::now();
+        let mut controller = Arc::new(Metered::new(CubicConfig::default(), u64::MAX)).build(now, 1200);
+        controller.on_congestion_event(now, now, true, 100_000);
+        assert_eq!(controller.window(), 4 * 1200);
+        controller.on_mtu_update(1452);
+        assert_eq!(controller.clone_box().window(), 4 * 1452);
+        assert_eq!(controller.metrics().congestion_window, 4 * 1452);
+    }
 
     #[test]
     fn the_variation_follows_from_the_estimates() {

@@ -603,3 +603,10 @@ fn every_promise_is_kept_where_time_is_no_matter() {
 fn whatever_is_told_is_true_where_time_is_short() {
     run(1000, true);
 }
+
+/// A server that hears a client at an address of its own twice, at the smallest congestion window, sent nothing any more
+#[test]
+fn what_went_wrong_once_goes_well() {
+    let _replay = Replay(38_713);
+    Scenario::new(38_713, false, false).run();
+}
