@@ -127,7 +127,7 @@ impl Scenario {
         }
         Self {
             sim: Sim::new(client_endpoint(seeded(&client, seed)), server_endpoint(seeded(&server, !seed)), net),
-            model: Model::new(impatient),
+            model: Model::new(impatient, net.corrupt > 0),
             random,
             readable: Default::default(),
             lazy: Default::default(),

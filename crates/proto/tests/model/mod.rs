@@ -97,6 +97,8 @@ pub fn content(key: Key, sender: Side, at: usize) -> u8 {
 pub struct Model {
     /// The network may take longer than the time-outs, so that less is owed
     pub impatient: bool,
+    /// The network flips bits
+    pub corrupt: bool,
     pub sessions: BTreeMap<u64, Session>,
     pub streams: BTreeMap<Key, Stream>,
     pub endpoint_closed: [Option<(u64, String)>; 2],
@@ -108,8 +110,8 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn new(impatient: bool) -> Self {
-        Self { impatient, ..Self::default() }
+    pub fn new(impatient: bool, corrupt: bool) -> Self {
+        Self { impatient, corrupt, ..Self::default() }
     }
 
     fn number(&self, side: Side, session: SessionId) -> u64 {
@@ -252,6 +254,8 @@ impl Model {
         let right = match error {
             ConnectError::Rejected(response) => session.rejected == Some(response.status),
             ConnectError::Closed => client_closed,
+            // One bit makes Version Negotiation of any long header, and nothing authenticates that (RFC 9000 §17.2.1)
+            ConnectError::Failed(reason) if reason.contains("QUIC version") => self.corrupt,
             _ => server_closed || self.drained || impatient,
         };
         assert!(right, "session {number} failed for no reason: {error:?}");
