@@ -155,8 +155,8 @@ class WebTransportConnection:
         return self._add(request, request.subprotocols)
 
     def offer(self, session: WebTransportSession) -> None:
-        """Have `incoming_sessions` give it next."""
-        self._incoming.append(session)
+        """Have `incoming_sessions` give it next; those that nobody took and that are over are forgotten."""
+        self._incoming = [*(other for other in self._incoming if not other.is_closed), session]
         self._news.ring()
 
     async def incoming_sessions(self) -> AsyncIterator[WebTransportSession]:

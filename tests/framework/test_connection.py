@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+import web_transport
 from pywebtransport import ConnectionError, ConnectionState, EventType, HandshakeError, SessionState
 from pywebtransport.testing import expecting
 
@@ -97,6 +98,26 @@ async def test_incoming_sessions_end_with_the_connection(ends):
     iterating = [asyncio.create_task(anext(aiter(ends.server.connection.incoming_sessions()), None)) for _ in range(2)]
     await ends.client.close()
     assert await asyncio.gather(*iterating) == [None, None]
+
+
+async def test_sessions_that_nobody_took_are_not_kept(serve):
+    """A connection may last for days, and who listens to requests need not iterate."""
+    server, kept = await serve(), asyncio.Queue()
+
+    async def answer(event):
+        await event.data["session"].accept()
+        await kept.put(event.data["session"])
+
+    server.events.on(EventType.SESSION_REQUEST, answer)
+    async with web_transport.Client(no_cert_verification=True) as client:
+        sessions = [await client.connect(url_of(server, f"/{number}"), pool=True) for number in range(3)]
+        theirs = [await kept.get() for _ in sessions]
+        for number in (0, 2):
+            sessions[number].close()
+            await theirs[number].wait_closed()
+        sessions.append(await client.connect(url_of(server, "/3"), pool=True))
+        incoming = theirs[1].connection.incoming_sessions()
+        assert [(await anext(incoming)).path for _ in range(2)] == ["/1", "/3"]
 
 
 async def test_a_request_that_the_end_overtakes_may_be_repeated(serve, make_client):
