@@ -54,8 +54,10 @@ class ReconnectingClient:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
     ) -> None:
-        for name, seconds in {"retry_delay": retry_delay, "retry_backoff": retry_backoff, "max_retry_delay": max_retry_delay}.items():
-            check_seconds(name, seconds)
+        check_seconds("retry_delay", retry_delay)
+        check_seconds("max_retry_delay", max_retry_delay)
+        if not retry_backoff >= 0:  # NaN is neither
+            raise ValueError(f"retry_backoff must be a number from 0 on: {retry_backoff!r}")
         self._url = url
         self._client = client
         self._headers = headers

@@ -64,7 +64,7 @@ async def test_pauses_pass(make_client):
     client = make_client()
     for name in ("retry_delay", "retry_backoff", "max_retry_delay"):
         for seconds in (-1, math.nan):
-            with pytest.raises(ValueError, match=name):
+            with pytest.raises(ValueError, match=f"{name} must be a number"):
                 ReconnectingClient(NOWHERE, client, **{name: seconds})
     for name in ("health_check_interval", "health_check_timeout"):
         for seconds in (0, -1, math.nan):
