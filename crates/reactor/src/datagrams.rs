@@ -190,7 +190,8 @@ impl Outgoing {
         true
     }
 
-    /// Move up to `room` bytes, the last datagram past that, to the end of `taken`. Returns whether some are left; if not, the reactor will be told of the next.
+    /// Move up to `room` bytes, the last datagram past that, to the end of `taken`. Returns whether some are left; if not, the reactor
+    /// will be told of the next.
     pub(crate) fn take(&self, mut room: usize, now: Instant, taken: &mut Vec<Bytes>, woken: &mut Vec<u64>) -> bool {
         let mut out = lock(&self.0);
         out.queue.expire(now);

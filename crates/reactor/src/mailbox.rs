@@ -10,8 +10,9 @@
 //! - Silencing comes before taking. A token that arrives between the two is taken although its bell may ring once more:
 //!   a bell for nothing, which is harmless. The other way round the bell would be silenced for a token that was not taken.
 //!
-//! An endpoint that has commands waits in the box like a token, but needs no bell while the loop is about to [`flush`](Mailbox::flush). One whose socket has something to read makes the bell ring by itself:
-//! the loop that drains the box turns both.
+//! An endpoint that has commands waits in the box like a token, but needs no bell while the loop is about to
+//! [`flush`](Mailbox::flush). One whose socket has something to read makes the bell ring by itself: the loop that drains the box turns
+//! both.
 
 mod bell;
 
