@@ -53,9 +53,9 @@ async def test_page_tries_out_a_server(browser: Browser) -> None:
         async with browser.page(opened[1]) as page:
             assert await page.evaluate("async () => document.querySelector('#path').value") == "/echo"
             await page.evaluate(CLICK, "#connect button", "connected to /echo")
-            await page.evaluate(CLICK, "[value=bidirectional]", "answer: Hello, WebTransport!")
-            await page.evaluate(CLICK, "[value=unidirectional]", "stream: Hello, WebTransport!")
-            await page.evaluate(CLICK, "[value=datagram]", "datagram: Hello, WebTransport!")
+            await page.evaluate(CLICK, "[value=bidirectional]", "received, answer: Hello, WebTransport!")
+            await page.evaluate(CLICK, "[value=unidirectional]", "received, unidirectional: Hello, WebTransport!")
+            await page.evaluate(CLICK, "[value=datagram]", "received, datagram: Hello, WebTransport!")
             assert await page.evaluate(CLICK, "#close", "closed with code 0: bye") == 8
             await page.evaluate("async () => { document.querySelector('#path').value = '/nowhere' }")
             await page.evaluate(CLICK, "#connect button", "is it a path that the server has?")
