@@ -156,6 +156,9 @@ class WebTransportClient:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'closed' if self._closed else f'{len(self._connections)} connections'}>"
+
     async def _connect(
         self, url: str, headers: Headers, subprotocols: Sequence[str], seconds: float, *, shared: bool
     ) -> web_transport.Session:

@@ -114,6 +114,9 @@ class SessionPool:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._url} {'closed' if self._closed else f'{self.idle} idle, {self.lent} lent'}>"
+
     async def _acquire(self) -> WebTransportSession:
         await self._places.acquire()
         try:

@@ -140,6 +140,10 @@ class ReconnectingClient:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "connected" if self.is_connected else "not connected"
+        return f"<{type(self).__name__} {self._url} {state}>"
+
     def _keep_on(self) -> None:
         if self._closed:
             raise ClientError(f"cannot connect to {self._url}: the client is closed")

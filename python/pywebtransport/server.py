@@ -211,6 +211,10 @@ class WebTransportServer:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         await self.close()
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "not listening" if self._transport is None else "serving"
+        return f"<{' '.join([type(self).__name__, *map(str, self.local_addresses), state])}>"
+
     def _serving(self) -> web_transport.Server:
         if self._transport is None:
             raise ServerError("the server does not listen yet")

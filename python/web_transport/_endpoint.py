@@ -63,3 +63,8 @@ class Endpoint:
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
         await self.wait_closed()
+
+    def __repr__(self) -> str:
+        host, port = self._native.local_addr
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return f"<{type(self).__name__} {address} {'closed' if self._native.closed else 'open'}>"

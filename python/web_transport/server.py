@@ -115,6 +115,9 @@ class SessionRequest:
         self._native.reject(status_code, encoded(headers), body)
         self._answer = "rejected"
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url} {self._answer or 'unanswered'}>"
+
     def _check_unanswered(self) -> None:
         if self._answer is not None:
             raise SessionError(f"session request was already {self._answer}")

@@ -274,6 +274,10 @@ class Session:
         self.close()
         await self.wait_closed()
 
+    def __repr__(self) -> str:
+        state = "closed" if self.close_reason is not None else "draining" if self.draining else "open"
+        return f"<{type(self).__name__} {self.url} {state}>"
+
     async def _open(self, call: Callable[[int], _Stream | None], idle: list[int]) -> _Stream:
         """What the native side opens, one stream for each token that asks: so every call has a token of its own.
 

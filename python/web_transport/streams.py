@@ -31,6 +31,9 @@ class SendGroup:
         self.session = session
         self.number = number
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.number}>"
+
 
 def check_group(group: SendGroup | None, session: _native.Session) -> None:
     """Whether streams of *session* may be in *group*; TypeError or ValueError if not."""
@@ -209,6 +212,9 @@ class SendStream(Turn):
                 self._native.reset(0)
         except StreamClosedLocally:  # finished or reset in the block
             pass
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.stream_id}>"
 
 
 class RecvStream(Turn):
@@ -422,6 +428,9 @@ class RecvStream(Turn):
         if exc_type is not None or not self._ended:
             with suppress(WebTransportError):  # it is over already, one way or another
                 self.stop()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.stream_id}>"
 
     def _take(self, n: int) -> bytes | None:
         chunk = self._native.read(min(n, _MOST), self._token)
