@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+import web_transport
 
 ECHO = """
 import asyncio, sys, web_transport
@@ -52,9 +53,8 @@ def test_the_environment_is_asked_if_the_program_does_not_say():
     assert log_of("log") == ("True False", "")
 
 
-def test_what_is_no_filter():
-    """It is an error that shows it."""
-    import web_transport
-
-    with pytest.raises(ValueError, match='not a filter of a log: "a=loud"'):
-        web_transport.init_tracing("a=loud")
+@pytest.mark.parametrize(("directives", "word"), [("a=loud", ""), ("warning", "warning"), ("quinn_proto,warn", "quinn_proto")])
+def test_what_is_no_filter(directives, word):
+    """It is an error that shows it; so is a level that is misspelt, which would name a module, and let nothing through."""
+    with pytest.raises(ValueError, match=f'not a filter of a log: "{directives}".*{word}'):
+        web_transport.init_tracing(directives)
