@@ -166,7 +166,7 @@ class ServerApp:
             OSError: The page cannot be read.
         """
         if _in_event_loop():
-            raise ServerError("run starts an event loop of its own, and is called in one: await serve there")
+            raise ServerError("run() starts an event loop of its own, and one runs here already: await serve() instead")
         serve = self.serve if dev is False else functools.partial(self._develop, page=None if dev is True else dev)
         with suppress(KeyboardInterrupt):  # where a loop takes no signals, on Windows, this is what SIGINT becomes
             asyncio.run(self._run(serve(host, port)))
@@ -265,7 +265,10 @@ class ServerApp:
             raise
         code, reason = ErrorCodes.APP_NO_ERROR, ""
         try:
-            await match.handler(session, **match.params)
+            running = match.handler(session, **match.params)
+            if not inspect.isawaitable(running):
+                raise TypeError(f"the handler of a route must be a coroutine function: {match.handler!r}")
+            await running
         except asyncio.CancelledError:
             code, reason = ErrorCodes.APP_SERVICE_UNAVAILABLE, "the server shuts down"
             raise

@@ -37,7 +37,7 @@ class WebTransportClient:
 
     def __init__(self, config: ClientConfig | None = None) -> None:
         if not isinstance(config, ClientConfig | None):
-            raise TypeError(f"config must be a ClientConfig, or None: {config!r}")
+            raise TypeError(f"config must be a ClientConfig, or None, not a {type(config).__name__}")
         self._config = config or ClientConfig()
         self._transport = _options.client(self._config)
         self._connections = ConnectionManager(self._config.max_connections)

@@ -140,6 +140,7 @@ def create_auth_middleware(auth_handler: AuthHandler, *, challenge: str = "Beare
         auth_handler: A function or a coroutine function that is called with ``headers=`` and says whether these will do.
         challenge: How to do better: the ``www-authenticate`` of the answer (RFC 9110 §11.6.1).
     """
+    check_callable("auth_handler", auth_handler)
 
     async def authenticate(session: SessionProtocol) -> None:
         allowed = auth_handler(headers=session.headers)

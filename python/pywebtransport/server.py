@@ -42,7 +42,7 @@ class WebTransportServer:
 
     def __init__(self, config: ServerConfig | None = None, *, http_handler: HttpHandler | None = None) -> None:
         if not isinstance(config, ServerConfig | None):
-            raise TypeError(f"config must be a ServerConfig, or None: {config!r}")
+            raise TypeError(f"config must be a ServerConfig, or None, not a {type(config).__name__}")
         self._config = config or ServerConfig()
         self._http_handler = http_handler
         self._transport: web_transport.Server | None = None

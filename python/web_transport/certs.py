@@ -20,7 +20,10 @@ def generate_self_signed(subject_alt_names: list[str], *, validity: float | None
         The certificate and its private key (PKCS#8), both DER.
     Raises:
         ValueError: The list is empty, an entry is neither an address nor a DNS name, or *validity* is out of range.
+        TypeError: *subject_alt_names* is a str by itself.
     """
+    if isinstance(subject_alt_names, str):  # a sequence of str, but not the one that was meant
+        raise TypeError(f"subject_alt_names must be a list of str, not one by itself: {subject_alt_names!r}")
     return _native.generate_self_signed(subject_alt_names, validity)
 
 

@@ -131,6 +131,19 @@ async def test_a_handler_that_raises_is_logged_and_kills_nothing(make_app, make_
     assert app.server.is_serving
 
 
+async def test_a_handler_that_is_no_coroutine_function_is_named(make_app, make_client, running, caplog):
+    """Somebody forgot its ``async``, which nobody can see before it is called."""
+    app = make_app()
+
+    @app.route("/")
+    def handler(session):
+        pass
+
+    url = await running(app)
+    assert (await closed(await make_client().connect(url("/"))))[0] == ErrorCodes.APP_GENERIC_ERROR
+    assert "must be a coroutine function: <function" in caplog.text
+
+
 @pytest.mark.parametrize("together", [False, True], ids=["alone", "in a group"])
 async def test_a_peer_that_leaves_is_no_failure_of_the_handler(make_app, make_client, running, caplog, together):
     """A handler that ends because its session did is no news, and no error in the log; nor is one whose tasks did."""
@@ -303,7 +316,7 @@ async def test_middleware_that_is_cancelled_rejects(make_app, make_client, runni
 
 async def test_run_is_for_outside_of_loops(make_app):
     """Where one runs, as in a notebook, the error says what to call, and no coroutine is left that nobody awaits."""
-    with pytest.raises(ServerError, match="await serve there"):
+    with pytest.raises(ServerError, match=r"await serve\(\) instead"):
         make_app().run()
 
 

@@ -16,7 +16,7 @@ from pywebtransport import (
     WebTransportServer,
 )
 from pywebtransport.events import Event
-from pywebtransport.middleware import create_rate_limit_middleware
+from pywebtransport.middleware import create_auth_middleware, create_rate_limit_middleware
 
 NOWHERE = "https://127.0.0.1:1/"
 
@@ -79,7 +79,7 @@ def test_configurations_are_of_their_kind(config):
     """One for the other side is none, either."""
     for make, wrong in ((WebTransportClient, ServerConfig()), (WebTransportServer, ClientConfig()), (ServerApp, ClientConfig())):
         for each in (config, wrong):
-            with pytest.raises(TypeError, match="config must be a (Client|Server)Config, or None"):
+            with pytest.raises(TypeError, match=f"config must be a (Client|Server)Config, or None, not a {type(each).__name__}$"):
                 make(each)
 
 
@@ -104,6 +104,7 @@ def test_handlers_can_be_called():
         app.route("/"),
         app.pattern_route("/.*"),
         app.add_middleware,
+        create_auth_middleware,
         app.on_startup,
         app.on_shutdown,
         app.router.set_default_handler,

@@ -170,7 +170,8 @@ fn positive(name: &str, value: &Bound<'_, PyAny>) -> PyResult<Duration> {
 
 /// An address in the form `ip:port`
 pub(crate) fn bind(bind: &str) -> PyResult<SocketAddr> {
-    bind.parse().map_err(|_| PyValueError::new_err(format!("bind is not ip:port: {bind:?}")))
+    let wrong = || format!("bind must be an IP address and a port, as in \"127.0.0.1:4433\" or \"[::]:4433\": {bind:?}");
+    bind.parse().map_err(|_| PyValueError::new_err(wrong()))
 }
 
 /// An IP literal and a port
