@@ -54,7 +54,7 @@ class WebTransportConnection:
         self._state = ConnectionState.IDLE
         self._remote_address: Address | None = None
         self._words: tuple[int | None, str | None] = (None, None)
-        self._closing: asyncio.Task[None] | None = None
+        self._closing: asyncio.Task[None] | None = None  # kept, for a task that nobody keeps may vanish
         self._created_at = time.time()
         self._closed_at: float | None = None
 

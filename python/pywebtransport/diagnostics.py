@@ -99,7 +99,7 @@ class SessionDiagnostics(_Diagnostics):
     """The reason that came with the code, or what else ended it."""
     active_streams: int
     """Streams that this side uses and that have not ended."""
-    blocked_streams: int | None
+    blocked_streams: int | None = None
     """None: QUIC does not tell."""
     datagrams_sent: int
     """Datagrams that QUIC took."""
@@ -125,25 +125,25 @@ class SessionDiagnostics(_Diagnostics):
     """Unidirectional streams of the peer that were accepted here."""
     peer_streams_uni_closed: int
     """Those of them that have ended."""
-    flow_control_negotiated: bool | None
+    flow_control_negotiated: bool | None = None
     """None: the transport keeps it to itself."""
-    local_max_data: int | None
+    local_max_data: int | None = None
     """None: the transport keeps it to itself."""
-    local_max_streams_bidi: int | None
+    local_max_streams_bidi: int | None = None
     """None: the transport keeps it to itself."""
-    local_max_streams_uni: int | None
+    local_max_streams_uni: int | None = None
     """None: the transport keeps it to itself."""
-    local_data_sent: int | None
+    local_data_sent: int | None = None
     """None: the transport keeps it to itself."""
-    local_data_received: int | None
+    local_data_received: int | None = None
     """None: the transport keeps it to itself."""
-    local_data_consumed: int | None
+    local_data_consumed: int | None = None
     """None: the transport keeps it to itself."""
-    peer_max_data: int | None
+    peer_max_data: int | None = None
     """None: the transport keeps it to itself."""
-    peer_max_streams_bidi: int | None
+    peer_max_streams_bidi: int | None = None
     """None: the transport keeps it to itself."""
-    peer_max_streams_uni: int | None
+    peer_max_streams_uni: int | None = None
     """None: the transport keeps it to itself."""
     rtt: float | None
     """The estimate of the round-trip time, in seconds (RFC 9002 §5)."""

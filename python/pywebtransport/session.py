@@ -4,8 +4,8 @@ import asyncio
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias, TypeVar
 from urllib.parse import urlsplit
@@ -87,13 +87,8 @@ class WebTransportSession:
             SessionError: It was answered already, or the client has gone.
             ValueError: An argument is none of those, or a field cannot be sent.
         """
-        try:
-            with translating:
-                transport = await self._asked().accept(subprotocol=wt_protocol, headers=headers or {})
-        except SessionError:
-            if self._request is not None and not self._is_settled:
-                self._finish(None, "the client has gone")
-            raise
+        with self._answering() as request:
+            transport = await request.accept(subprotocol=wt_protocol, headers=headers or {})
         self._establish(transport)
 
     async def reject(self, status_code: int = 403, *, headers: Headers | None = None, body: bytes = b"") -> None:
@@ -107,13 +102,8 @@ class WebTransportSession:
             SessionError: It was answered already, or the client has gone.
             ValueError: The status is none to reject with, or a field cannot be sent.
         """
-        try:
-            with translating:
-                await self._asked().reject(status_code, headers=headers or {}, body=body)
-        except SessionError:
-            if self._request is not None and not self._is_settled:
-                self._finish(None, "the client has gone")
-            raise
+        with self._answering() as request:
+            await request.reject(status_code, headers=headers or {}, body=body)
         self._finish(None, f"rejected with status {status_code}")
 
     # What it is
@@ -238,7 +228,6 @@ class WebTransportSession:
             close_code=self.close_code,
             close_reason=self.close_reason,
             active_streams=len(active),
-            blocked_streams=None,
             datagrams_sent=stats.datagrams.sent if stats else 0,
             datagrams_received=stats.datagrams.received if stats else 0,
             datagram_bytes_sent=datagrams.bytes_sent if datagrams else 0,
@@ -251,16 +240,6 @@ class WebTransportSession:
             peer_streams_bidi_closed=opened["peer_bidi"] - peers.count(WebTransportStream),
             peer_streams_uni_opened=opened["peer_uni"],
             peer_streams_uni_closed=opened["peer_uni"] - peers.count(WebTransportReceiveStream),
-            flow_control_negotiated=None,
-            local_max_data=None,
-            local_max_streams_bidi=None,
-            local_max_streams_uni=None,
-            local_data_sent=None,
-            local_data_received=None,
-            local_data_consumed=None,
-            peer_max_data=None,
-            peer_max_streams_bidi=None,
-            peer_max_streams_uni=None,
             rtt=stats.smoothed_rtt if stats else None,
             packets_sent=stats.packets_sent if stats else None,
             packets_lost=stats.packets_lost if stats else None,
@@ -414,6 +393,17 @@ class WebTransportSession:
         if self._request is None:
             raise SessionError("the session is this side's own: there is nothing to answer")
         return self._request
+
+    @contextmanager
+    def _answering(self) -> Iterator[web_transport.SessionRequest]:
+        """What to answer; if that fails since its client has gone, the session is over."""
+        try:
+            with translating:
+                yield self._asked()
+        except SessionError:
+            if self._request is not None and not self._is_settled:
+                self._finish(None, "the client has gone")
+            raise
 
     def _live(self) -> web_transport.Session:
         if self._transport is None:

@@ -3,12 +3,13 @@
 from collections import deque
 from collections.abc import Callable
 from itertools import chain, zip_longest
+from typing import TypeAlias
 
 from . import _web_transport as _native
 from ._bridge import Bridge, tokens
 from .errors import ConnectError, SessionRejected
 
-Address = tuple[str, int]
+Address: TypeAlias = tuple[str, int]
 
 
 class Race:

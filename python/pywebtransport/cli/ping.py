@@ -7,12 +7,15 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeAlias
 
 from pywebtransport.session import WebTransportSession
 
 from .arguments import CommandError, Commands, add_command, add_target, connected, number, run_async
 
 __all__ = ["Series", "add"]
+
+RoundTrip: TypeAlias = Callable[[int], Awaitable[None]]
 
 _BUCKETS = 8
 _WIDTH = 40  # characters of the longest bar
@@ -85,9 +88,6 @@ async def _ping(arguments: argparse.Namespace) -> int:
     for each in series:
         print(each.row)
     return 0 if any(each.times for each in series) else 1
-
-
-RoundTrip = Callable[[int], Awaitable[None]]
 
 
 async def _over_stream(session: WebTransportSession, size: int) -> tuple[str, RoundTrip]:
