@@ -283,7 +283,7 @@ async def test_a_session_of_connect_closes_its_connection(ends):
 async def test_a_peer_that_vanishes_is_a_lost_connection(meet):
     """Silence is no close: iteration raises it, and the error says so."""
     ends = await meet(
-        server={"max_idle_timeout": 0.3, "keep_alive_interval": None}, client={"keep_alive_interval": None, "max_idle_timeout": 0.3}
+        server={"max_idle_timeout": 1, "keep_alive_interval": None}, client={"keep_alive_interval": None, "max_idle_timeout": 1}
     )
     lost = asyncio.create_task(ends.listener.events.wait_for(EventType.CONNECTION_LOST))
     with pytest.raises(ConnectionError, match="nothing heard") as caught:

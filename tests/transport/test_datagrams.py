@@ -93,10 +93,16 @@ async def test_a_flood_is_bounded_and_harms_no_stream(pair):
     async with send:
         await send.write(b"streams go on")
     assert await recv.read() == b"streams go on"
-    await pair.client.send_datagram(b"last")
     indices = []
-    while (data := await pair.server.receive_datagram()) != b"last":
-        indices.append(int.from_bytes(data, "big"))
+
+    async def receive():
+        while (data := await pair.server.receive_datagram()) != b"last":
+            indices.append(int.from_bytes(data, "big"))
+
+    receiving = asyncio.create_task(receive())
+    while not receiving.done():  # the network may lose one
+        await pair.client.send_datagram(b"last")
+        await asyncio.wait([receiving], timeout=0.05)
     assert indices == sorted(set(indices))
     assert len(indices) < 20_000
 
@@ -131,7 +137,9 @@ async def test_every_datagram_of_a_flood_is_accounted_for(pair, size):
     assert out.datagrams.sent + out.datagrams.dropped_outgoing + out.datagrams.expired_outgoing == sum(bursts)
     assert out.datagram_frames_sent == out.datagrams.sent
     lost = out.datagram_frames_sent - came.datagram_frames_received
-    assert lost == 0 if out.packets_lost == 0 else lost >= 0
+    assert lost >= 0
+    while lost and not client.stats().packets_lost:  # which is noticed only when what follows has been acknowledged
+        await asyncio.sleep(0.001)
     assert came.datagram_frames_received == came.datagrams.received
     assert min(out.datagrams.dropped_outgoing + out.datagrams.expired_outgoing, came.datagrams.dropped_incoming) > 0
     client.close()
@@ -218,7 +226,7 @@ async def test_iteration_ends_with_our_own_close(pair, parked):
 
 async def test_iteration_raises_what_is_no_close(make_client, make_server, connect, parked):
     """A session that got lost is no finished loop."""
-    client, server = make_client(max_idle_timeout=0.3), make_server()
+    client, server = make_client(max_idle_timeout=1), make_server()
     pair = await connect(client, server)
     with pytest.raises(SessionTimeout):
         await anext(pair.client.datagrams)
@@ -300,8 +308,8 @@ async def test_outgoing_limit_and_policy(pair, policy):
 async def test_incoming_max_age(pair):
     """What has waited for too long is not received, but counted; what came later is."""
     await arrived(pair, [b"old"])
-    pair.server.datagrams.incoming_max_age = 0.05
-    await asyncio.sleep(0.1)  # that is what is tested: it grows too old
+    pair.server.datagrams.incoming_max_age = 1
+    await asyncio.sleep(1.1)  # that is what is tested: it grows too old
     await pair.client.send_datagram(b"young")
     assert await pair.server.receive_datagram() == b"young"
     assert pair.server.stats().datagrams.expired_incoming == 1

@@ -259,7 +259,7 @@ async def used_after_close(stage):
 
 @cause("SessionTimeout: session timed out: nothing heard from the peer for the idle time-out")
 async def idle(stage):
-    pair, *_ = await stage.pair(max_idle_timeout=0.2)
+    pair, *_ = await stage.pair(max_idle_timeout=1)
     await pair.client.accept_bi()
 
 
