@@ -121,6 +121,8 @@ async def test_cancelled_and_timed_out_reads_lose_nothing(meet, parked):
         async with asyncio.timeout(0.01):
             await recv.read_all()
     await send.write_all(b"cde")
+    while recv.diagnostics().bytes_received < 5:
+        await asyncio.sleep(0)
     assert await recv.read_all() == b"abcde"
 
 

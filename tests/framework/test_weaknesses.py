@@ -105,14 +105,17 @@ async def test_reads_that_are_given_up_lose_nothing(meet, parked, read, how):
     ours = await ends.client.create_unidirectional_stream()
     theirs = await ends.server.accept_unidirectional_stream()
     whole = b"twelve bytes" if read in ("read_all", "readexactly") else b"up to here ;" if read == "readuntil" else b"up to a line\n"
+
+    async def arrived(size: int) -> None:
+        async with asyncio.timeout(10):
+            while theirs.diagnostics().bytes_received < size:
+                await asyncio.sleep(0)
+
     for part in (whole[:1], whole[1:5], whole[5:11]):
         reading = asyncio.create_task(READS[read](theirs))
         await asyncio.sleep(0)
         await ours.write(part)
-        async with asyncio.timeout(10):
-            while theirs.diagnostics().bytes_received < whole.index(part) + len(part):
-                await asyncio.sleep(0)
-        assert not reading.done()
+        await arrived(whole.index(part) + len(part))
         if how == "cancelled":
             reading.cancel()
         elif how == "timed out":
@@ -121,6 +124,7 @@ async def test_reads_that_are_given_up_lose_nothing(meet, parked, read, how):
         await asyncio.wait([reading])
         assert reading.cancelled() or isinstance(reading.exception(), TimeoutError)
     await ours.write_all(whole[11:])
+    await arrived(len(whole))
     assert await READS[read](theirs) == whole
 
 
