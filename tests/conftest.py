@@ -4,6 +4,7 @@ import asyncio
 import functools
 import inspect
 import signal
+import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -70,6 +71,16 @@ def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def certificate() -> tuple[bytes, bytes]:
     """A certificate for localhost and its key."""
     return web_transport.generate_self_signed(["localhost", "127.0.0.1", "::1"])
+
+
+@pytest.fixture(scope="session")
+def ipv6() -> None:
+    """Skips the test where the machine has no IPv6: its sockets may be there all the same, but no address to send to."""
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError as error:
+        pytest.skip(f"no IPv6: {error}")
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ def resolving_to(monkeypatch, *addresses):
 # ---- names ----
 
 
+@pytest.mark.deadline(120)  # a resolver that nobody answers takes its time to say so
 async def test_a_name_that_does_not_exist(client):
     """The resolver's own words, and the name that it did not find (RFC 6761 §6.4: .invalid never exists)."""
     text = await failure(client, "https://nowhere.invalid/")

@@ -312,13 +312,9 @@ async def test_answering_a_client_that_has_gone_is_an_error(server, client, make
         await getattr(request, answer)()
 
 
-async def test_both_families_on_one_socket(make_server, client):
+async def test_both_families_on_one_socket(ipv6, make_server, client):
     """``[::]`` takes IPv4 clients too."""
-    try:
-        server = make_server(bind="[::]:0")
-        socket.socket(socket.AF_INET6).close()
-    except (ValueError, OSError) as error:
-        pytest.skip(f"no IPv6: {error}")
+    server = make_server(bind="[::]:0")
     for host in ("127.0.0.1", "[::1]"):
         connecting = asyncio.create_task(client.connect(f"https://{host}:{server.local_addr[1]}/"))
         request = await server.accept()
