@@ -4,7 +4,6 @@ import asyncio
 import gc
 import math
 import socket
-import time
 
 import pytest
 import web_transport
@@ -112,10 +111,9 @@ async def test_a_dead_port_fails_within_the_idle_timeout(make_client):
     """Silence is a failure to connect after the idle time-out, not after minutes."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
-        started = time.monotonic()
         with pytest.raises(ConnectError, match=r"127\.0\.0\.1:\d+: .*timed out"):
-            await make_client(max_idle_timeout=0.5).connect(f"https://127.0.0.1:{silent.getsockname()[1]}/")
-        assert time.monotonic() - started < 5
+            async with asyncio.timeout(20):  # by default it would be 30
+                await make_client(max_idle_timeout=0.5).connect(f"https://127.0.0.1:{silent.getsockname()[1]}/")
 
 
 async def test_unknown_host_is_a_failure_to_connect(client, monkeypatch):
@@ -139,14 +137,12 @@ async def test_every_address_of_a_host_is_tried(server, make_client, monkeypatch
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.2", port))
         monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        started = time.monotonic()
-        connecting = asyncio.create_task(make_client().connect(f"https://two.example:{port}/"))
+        connecting = asyncio.create_task(make_client(max_idle_timeout=None).connect(f"https://two.example:{port}/"))
         request = await server.accept()
         assert request.url == f"https://two.example:{port}/"
         await request.accept()
         session = await connecting
         assert session.remote_address == ("127.0.0.1", port)
-        assert time.monotonic() - started < 5
 
 
 @pytest.mark.parametrize("delay", [0, 3600])

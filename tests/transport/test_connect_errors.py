@@ -224,10 +224,10 @@ async def test_a_server_that_takes_its_time_is_the_only_one_asked(make_server, m
     port = first.local_addr[1]
     second = make_server(bind=f"127.0.0.2:{port}")
     resolving_to(monkeypatch, "127.0.0.1", "127.0.0.2")
-    connecting = asyncio.create_task(make_client().connect(f"https://two.example:{port}/"))
+    connecting = asyncio.create_task(make_client(connection_attempt_delay=1).connect(f"https://two.example:{port}/"))
     request = await first.accept()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(second.accept(), 0.6)  # more than twice the time after which the next address joins in
+        await asyncio.wait_for(second.accept(), 1.5)  # more than the time after which the next address joins in
     session = await request.accept()
     assert (await connecting).url == session.url
 
