@@ -89,6 +89,7 @@ async def test_sessions_leave_nothing_behind(server, client, connect, sessions, 
         figures = endpoint.stats()
         return figures.connections + figures.sessions + figures.streams + figures.connecting
 
+    await settled(threads, 2)  # those of the tests before have ended, and closed what they had open
     *before, _ = await many(2)  # whatever is made once is made now
     sizes = []
     for _ in range(3):
