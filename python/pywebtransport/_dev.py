@@ -87,7 +87,7 @@ class DevSite:
         self._directory = TemporaryDirectory(prefix="pywebtransport-")
         self._server.allow_origin(self.url)
         self._renew()
-        self._renewing = asyncio.get_running_loop().create_task(self._keep_valid())
+        self._renewing = asyncio.get_running_loop().create_task(keep_valid(self._renew, self._clock, self._sleep))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None) -> None:
@@ -98,13 +98,7 @@ class DevSite:
     def _renew(self) -> None:
         certfile, keyfile = generate_self_signed_cert("localhost", self._directory.name, _VALID)
         self._server.use_certificate(certfile, keyfile)
-        self._hash, self._made = certificate_hash(certfile), self._clock()
-
-    async def _keep_valid(self) -> None:
-        while True:
-            await self._sleep(_LOOK)
-            if self._clock() - self._made >= _RENEWED * _DAY:
-                self._renew()
+        self._hash = certificate_hash(certfile)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -129,3 +123,23 @@ class DevSite:
         pins = f"[{{algorithm: 'sha-256', value: new Uint8Array({list(self._hash)})}}]"
         script = json.dumps(about).replace("<", "\\u003c")[:-1] + f', "options": {{serverCertificateHashes: {pins}}}}}'
         return self._page.read_bytes().replace(b"{{webtransport}}", script.encode())
+
+
+async def keep_valid(
+    renew: Callable[[], None],
+    clock: Callable[[], float] = time.time,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> None:
+    """Renew a certificate that is new, in time and again and again; cancel it to end that, which is the only way.
+
+    Args:
+        renew: What makes another one.
+        clock: What tells the time of day, in seconds.
+        sleep: What waits for some seconds.
+    """
+    made = clock()
+    while True:
+        await sleep(_LOOK)
+        if clock() - made >= _RENEWED * _DAY:
+            renew()
+            made = clock()

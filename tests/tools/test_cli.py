@@ -17,7 +17,7 @@ import pytest
 import web_transport
 from pywebtransport import ServerApp, ServerConfig, WebTransportSession
 from pywebtransport.cli import main
-from pywebtransport.cli.listening import keep_valid
+from pywebtransport.cli.listening import renew
 from pywebtransport.utils import certificate_hash
 
 pytestmark = [pytest.mark.skipif(sys.platform == "win32", reason="signals and pseudo-terminals"), pytest.mark.deadline(60)]
@@ -148,14 +148,6 @@ async def test_a_certificate_of_its_own_is_renewed(
     start: Any, pem: tuple[str, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Before it is over, new connections get another one, whose hash is told; sessions go on."""
-    waits, renewed = 0, asyncio.Event()
-
-    async def sleep(_: float) -> None:
-        nonlocal waits
-        waits += 1
-        if waits == 2:  # the first is over at once, and after it there is a new certificate
-            renewed.set()
-            await asyncio.get_running_loop().create_future()
 
     async def echo_line(session: WebTransportSession) -> None:
         async for stream in session.incoming_bidirectional_streams():
@@ -165,14 +157,12 @@ async def test_a_certificate_of_its_own_is_renewed(
     async with start(app=app) as origin, running("connect", origin, "--insecure") as client:
         assert client.stderr
         await client.stderr.readline()
-        keeping = asyncio.create_task(keep_valid(app.server, str(tmp_path), sleep))
-        await renewed.wait()
+        renew(app.server, str(tmp_path))
         pin = capsys.readouterr().out.split()[-1]
         assert pin == certificate_hash(tmp_path / "localhost.crt").hex() != certificate_hash(pem[0]).hex()
         assert (await run("connect", origin, "--pin", pin, typed=b"new")).out == "[stream 4] new\n"
         out, _ = await client.communicate(b"old")
         assert out == b"[stream 4] old\n"
-        keeping.cancel()
 
 
 async def test_a_client_that_is_interrupted_has_status_130(start: Any) -> None:
@@ -325,7 +315,7 @@ async def test_an_application_is_served_and_served_anew(tmp_path: Path, pem: tup
     [
         ("import nowhere_at_all", "needs one that is not installed: nowhere_at_all"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero ("),
-        ("app = 1", "is no ServerApp: 1"),
+        ("app = 1", "is not a ServerApp: 1"),
     ],
 )
 async def test_an_application_that_is_none_is_told_in_one_line(tmp_path: Path, source: str, error: str) -> None:

@@ -69,9 +69,9 @@ def add_target(parser: Parser) -> None:
     parser.add_argument("--timeout", metavar="SECONDS", type=number(float, 0), default=10.0, help="for connecting (default: 10)")
 
 
-def add_listener(parser: Parser, host: str = "::") -> None:
+def add_listener(parser: Parser) -> None:
     """Arguments of what listens."""
-    parser.add_argument("--host", default=host, help=f"address or name to listen on (default: {host})")
+    parser.add_argument("--host", default="::", help="address or name to listen on (default: ::)")
     parser.add_argument("--port", type=number(int, 0), default=DEFAULT_PORT, help=f"UDP port, 0 for a free one (default: {DEFAULT_PORT})")
     parser.add_argument("--certfile", metavar="FILE", help="certificate chain, PEM")
     parser.add_argument("--keyfile", metavar="FILE", help="its private key, PEM")

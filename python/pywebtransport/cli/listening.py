@@ -3,19 +3,19 @@
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
+from pywebtransport._dev import keep_valid
 from pywebtransport.app import ServerApp
 from pywebtransport.server import WebTransportServer
 from pywebtransport.utils import certificate_hash, generate_self_signed_cert
 
 from .arguments import CommandError
 
-__all__ = ["Certificate", "certificate", "keep_valid", "serve"]
-
-_RENEWED = 10 * 24 * 60 * 60  # seconds after which there is a new one: it is valid for 13 days, and begins an hour ago
+__all__ = ["Certificate", "certificate", "renew", "serve"]
 
 
 class Certificate(NamedTuple):
@@ -58,7 +58,7 @@ def serve(app: ServerApp, host: str, port: int, own: Certificate | None = None) 
         print(f"listening on https://{name}:{bound}")
         _tell_hash(app.server)
         if own is not None and own.directory is not None:
-            renewing.append(asyncio.create_task(keep_valid(app.server, own.directory)))
+            renewing.append(asyncio.create_task(keep_valid(partial(renew, app.server, own.directory))))
 
     @app.on_shutdown
     def leave() -> None:
@@ -68,20 +68,17 @@ def serve(app: ServerApp, host: str, port: int, own: Certificate | None = None) 
     app.run()
 
 
-async def keep_valid(server: WebTransportServer, directory: str, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
-    """Give a server a new certificate from time to time, and say its hash; cancel it to end that, which is the only way.
+def renew(server: WebTransportServer, directory: str) -> None:
+    """Give a server that listens a new certificate, and say its hash.
 
     Args:
         server: Listens already.
         directory: Where to write the files.
-        sleep: What waits for some seconds.
     Raises:
         OSError: The files cannot be written.
     """
-    while True:
-        await sleep(_RENEWED)
-        server.use_certificate(*generate_self_signed_cert("localhost", directory))
-        _tell_hash(server)
+    server.use_certificate(*generate_self_signed_cert("localhost", directory))
+    _tell_hash(server)
 
 
 def _tell_hash(server: WebTransportServer) -> None:
