@@ -7,7 +7,7 @@ from statistics import median
 from time import perf_counter
 
 from benchmarks.library import Session
-from benchmarks.scenarios import MIB, SMALL, Bench, Result, Scenario, open_many, sessions
+from benchmarks.scenarios import MIB, Bench, Result, Scenario, call, open_many, sessions
 from benchmarks.serving import FAST, PIECE, SLOW, TELL, fill
 from benchmarks.statistics import quantile
 
@@ -19,18 +19,13 @@ async def idle(bench: Bench, *, count: int) -> Result:
     """The latency of RPCs before, beside and after so many idle connections."""
     medians = []
     async with bench.session("/rpc") as session:
-
-        async def call() -> None:
-            stream = await session.open_bi()
-            await stream.write_all(SMALL)
-            if await stream.read_all() != SMALL:
-                raise ValueError("the answer is not what was sent")
+        operation = partial(call, session)
 
         async def latency() -> float:
             await asyncio.sleep(1)  # what opening and closing left to do is done
-            return quantile(sorted(await bench.repeat(call, bench.seconds)), 0.5)
+            return quantile(sorted(await bench.repeat(operation, bench.seconds)), 0.5)
 
-        await bench.repeat(call, bench.seconds)
+        await bench.repeat(operation, bench.seconds)
         async with bench.measure():
             medians.append(await latency())
             opened = await open_many(bench, count)

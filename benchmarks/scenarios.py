@@ -140,16 +140,18 @@ async def ping_pong(bench: Bench) -> Result:
         return await bench.latency(round_trip)
 
 
+async def call(session: Session) -> None:
+    """A question and its answer, on a stream of their own."""
+    stream = await session.open_bi()
+    await stream.write_all(SMALL)
+    if await stream.read_all() != SMALL:
+        raise ValueError("the answer is not what was sent")
+
+
 async def rpc(bench: Bench, *, in_flight: int) -> Result:
     async with bench.session("/rpc") as session:
-
-        async def call() -> None:
-            stream = await session.open_bi()
-            await stream.write_all(SMALL)
-            if await stream.read_all() != SMALL:
-                raise ValueError("the answer is not what was sent")
-
-        return await (bench.latency(call) if in_flight == 1 else bench.rate(call, in_flight))
+        operation = partial(call, session)
+        return await (bench.latency(operation) if in_flight == 1 else bench.rate(operation, in_flight))
 
 
 async def datagram_echo(bench: Bench, *, in_flight: int) -> Result:
