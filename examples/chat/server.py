@@ -11,7 +11,7 @@ rooms: dict[str, set[asyncio.Queue[str]]] = defaultdict(set)  # what each member
 
 
 def tell(room: str, line: str) -> None:
-    """Say a line to all in a room; who listens too slowly misses it, and holds up nobody."""
+    """Say a line to all in a room; a member who listens too slowly misses it, and holds up nobody."""
     shown = "".join(filter(str.isprintable, line))  # one line, and nothing that a terminal would obey
     for unheard in [each for each in rooms[room] if not each.full()]:
         unheard.put_nowait(shown)

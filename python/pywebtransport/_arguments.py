@@ -4,7 +4,7 @@ from operator import index
 
 
 def check_seconds(name: str, seconds: float) -> None:
-    """Whether it is as many *seconds* as can pass, or for ever; ValueError, or TypeError for what is no number, if not."""
+    """Raise TypeError or ValueError, with the *name* in it, unless *seconds* is a number from 0 on; infinity is for ever."""
     try:
         fits = seconds >= 0  # which NaN is not
     except TypeError:
@@ -14,12 +14,12 @@ def check_seconds(name: str, seconds: float) -> None:
 
 
 def check_code(code: int) -> None:
-    """Whether *code* is an application's; TypeError or OverflowError if not (WT §4.4)."""
+    """Raise TypeError or OverflowError unless *code* can be an application's (WT §4.4)."""
     if not 0 <= index(code) < 1 << 32:
         raise OverflowError(f"code must be at least 0 and below 2**32: {code}")
 
 
 def check_callable(what: str, handler: object) -> None:
-    """Whether *handler* can be called when it is wanted; TypeError now if not."""
+    """Raise TypeError now unless *handler* can be called when it is wanted."""
     if not callable(handler):
         raise TypeError(f"{what} must be callable: {handler!r}")

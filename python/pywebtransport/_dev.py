@@ -71,7 +71,7 @@ class DevSite:
         return f"https://[{address}]:{port}" if address.version == 6 else f"https://{address}:{port}"
 
     def announcement(self) -> str:
-        """What to tell who started the server, once it listens; ServerError: its address is one that the page may not connect to."""
+        """What to tell the developer once the server listens; ServerError: its address is one that the page may not connect to."""
         address = ipaddress.ip_address(self._server.local_addresses[0][0])
         if not (address.is_loopback or address.is_unspecified):  # the page comes from another host then
             raise ServerError(f"cannot develop on {address}: the page needs a server on all interfaces, or on 127.0.0.1 or ::1")

@@ -71,7 +71,7 @@ class Incoming(Generic[_T]):
 
 
 def _seen(task: asyncio.Task[Any]) -> None:
-    """What it raised is raised anew, for who asks."""
+    """What it raised is raised anew, for whoever asks."""
     if not task.cancelled():
         task.exception()
 

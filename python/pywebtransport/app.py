@@ -95,8 +95,8 @@ class ServerApp:
             protocols: The application protocols that the handler speaks: of those that the client offers, the first one that is here
                 is agreed upon (WT §3.3). If there is none, the handler is called all the same: `WebTransportSession.wt_protocol` tells.
         Raises:
-            TypeError: The path is no str, as where the parentheses were forgotten.
-            ValueError: The path is none, or has a handler.
+            TypeError: The path is not a str, as where the parentheses were forgotten.
+            ValueError: The path cannot be one, or has a handler already.
         """
         check_path("path", path)
 
@@ -113,8 +113,8 @@ class ServerApp:
             pattern: The regular expression.
             protocols: As for `route`.
         Raises:
-            TypeError: It is no str, as where the parentheses were forgotten.
-            ValueError: It is none, or has a handler.
+            TypeError: The pattern is not a str, as where the parentheses were forgotten.
+            ValueError: The pattern is not a regular expression, or has a handler already.
         """
         check_path("pattern", pattern)
 

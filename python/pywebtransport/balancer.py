@@ -40,9 +40,9 @@ class LoadBalancer:
 
     Args:
         targets: The URLs of the servers; a mapping has their weights.
-        client: What connects; closing it is left to who made it.
+        client: What connects; closing it is left to its maker.
         strategy: Who is next. "round_robin": one after the other. "weighted": each as often as its weight says, well mixed.
-            "least_latency": who was last seen to answer soonest; one that was never asked goes first.
+            "least_latency": the one last seen to answer soonest; one that was never asked goes first.
         headers: Header fields of every request, over those of the client.
         health_check_interval: Seconds between checks.
         health_check_timeout: Seconds that a target has to answer one.
@@ -92,7 +92,7 @@ class LoadBalancer:
         return self._strategy
 
     async def get_session(self, timeout: float | None = None) -> WebTransportSession:
-        """Open a session with the target whose turn it is, or the next that answers; closing it is left to who asked.
+        """Open a session with the target whose turn it is, or the next that answers; closing it is left to the caller.
 
         Args:
             timeout: Seconds that each target has to answer; None: `ClientConfig.connect_timeout`.
@@ -164,7 +164,7 @@ class LoadBalancer:
         if self._strategy == "least_latency":
             healthy.sort(key=lambda target: target.latency or 0)
         elif healthy:
-            for target in healthy:  # each gains its weight, and who has most pays for all: so turns are mixed well
+            for target in healthy:  # each gains its weight, and the one with most pays for all: so turns are mixed well
                 target.turn += self._weight(target)
             healthy.sort(key=lambda target: target.turn, reverse=True)
             healthy[0].turn -= sum(map(self._weight, healthy))
@@ -190,7 +190,7 @@ class LoadBalancer:
         return session
 
     async def _check(self, target: _Target) -> None:
-        with suppress(WebTransportError, ValueError):  # noted; and who asks for a session hears of a URL that is none
+        with suppress(WebTransportError, ValueError):  # noted; and callers who want a session hear of a URL that is wrong
             await (await self._connect(target, self._timeout)).close()
 
     def _check_on(self) -> None:

@@ -96,7 +96,7 @@ class WebTransportClient:
             timeout: Seconds for all of it; None: `ClientConfig.connect_timeout`.
         Raises:
             ValueError: *url* is not such a URL, a header field or a protocol cannot be sent, or *timeout* is negative.
-            TypeError: *url* is no str, or *wt_available_protocols* is one by itself.
+            TypeError: *url* is not a str, or *wt_available_protocols* is one by itself.
             HandshakeError: The server refused, with a ``status_code`` and ``headers``.
             ConnectionError: There was no answer; the text says why: DNS, TLS, refusal.
             TimeoutError: There was no answer in time.

@@ -16,7 +16,7 @@ __all__ = ["ServerCluster"]
 class ServerCluster:
     """Several servers, as on several ports: ``async with`` starts them all, and leaving it closes them.
 
-    Each server's sessions come from its own `WebTransportServer.incoming_connections`, or to who listens to its events.
+    Each server's sessions come from its own `WebTransportServer.incoming_connections`, or to whoever listens to its events.
 
     Args:
         configs: What the servers do, one each; more can be added later.

@@ -45,7 +45,7 @@ class EventEmitter:
     """Calls handlers when something happens. One that raises is logged, and harms no other.
 
     Args:
-        on_interest: Called with a type of events when its first handler comes, and when its last one has gone: who emits events that
+        on_interest: Called with a type of events when its first handler comes, and when its last one has gone: whoever emits events that
             cost something does so only in between. Handlers of any event (`on_any`) do not count.
     """
 
@@ -184,7 +184,7 @@ class EventEmitter:
             stop()
 
     def end(self, error: Exception) -> None:
-        """No more events will come: who waits for one gets *error*. Handlers that run go on."""
+        """No more events will come: whoever waits for one gets *error*. Handlers that run go on."""
         if self._ended is None:
             self._ended = error
             for future in self._waiting:

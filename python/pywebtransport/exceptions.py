@@ -74,7 +74,7 @@ class WebTransportError(Exception):
 
     def __init__(self, message: str = "", error_code: int | None = None, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)
-        self.message = str(message)  # often it is what was caught, which has a text, but is none
+        self.message = str(message)  # often it is an exception that was caught
         self.error_code = error_code
         self.details = dict(details or {})
 
@@ -180,7 +180,7 @@ class HandshakeError(ConnectionError, ClientError):
 
 
 class AuthenticationError(HandshakeError):
-    """The status was 401, 403 or 407: who asks may not, or not like this."""
+    """The status was 401, 403 or 407: the client may not have a session, or has to prove who it is."""
 
     category = "authentication"
 

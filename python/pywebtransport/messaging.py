@@ -66,7 +66,7 @@ class StructuredStream:
             raise StreamError(f"stream {self._stream.stream_id} only receives")
         number, data = self._messages.write(obj)
         if len(data) > self._most:
-            raise SerializationError(f"a {type(obj).__name__} of {len(data)} bytes is too long: {self._most} are allowed")
+            raise SerializationError(f"{type(obj).__name__} of {len(data)} bytes is too long: {self._most} are allowed")
         async with self._sending:
             try:
                 await self._stream.write(_STREAM_HEADER.pack(number, len(data)) + data)
@@ -188,7 +188,7 @@ class _Messages:
     def write(self, obj: Any) -> tuple[int, bytes]:
         number = self._numbers.get(type(obj))
         if number is None:
-            raise SerializationError(f"a {type(obj).__name__} has no number in the registry")
+            raise SerializationError(f"{type(obj).__name__} has no number in the registry")
         return number, self._serializer.serialize(obj)
 
     def read(self, number: int, data: bytes) -> Any:

@@ -44,7 +44,7 @@ class Middleware(Protocol):
 
 
 class AuthHandler(Protocol):
-    """Says whether who asks may have a session."""
+    """Says whether a client may have a session."""
 
     def __call__(self, headers: Headers) -> Awaitable[bool] | bool:
         """Look at the header fields of the request, which are passed by their name."""
@@ -134,7 +134,7 @@ class MiddlewareManager:
 
 
 def create_auth_middleware(auth_handler: AuthHandler, *, challenge: str = "Bearer") -> Middleware:
-    """Reject who may not have a session, with status 401.
+    """Reject clients that may not have a session, with status 401.
 
     Args:
         auth_handler: A function or a coroutine function that is called with ``headers=`` and says whether these will do.
@@ -153,7 +153,7 @@ def create_auth_middleware(auth_handler: AuthHandler, *, challenge: str = "Beare
 
 
 def create_cors_middleware(allowed_origins: Iterable[str]) -> Middleware:
-    """Reject pages of other origins, with status 403; who sends no origin is no browser, and passes.
+    """Reject pages of other origins, with status 403; a client that sends no origin is not a browser, and passes.
 
     `ServerConfig.allowed_origins` comes before it: give it ``["*"]`` where this is to decide.
 
@@ -175,7 +175,7 @@ def create_cors_middleware(allowed_origins: Iterable[str]) -> Middleware:
 
 
 def create_logging_middleware(log: logging.Logger = logger) -> Middleware:
-    """Log who asks for sessions of what, at level INFO."""
+    """Log who asks for a session of which path, at level INFO."""
 
     async def log_request(session: SessionProtocol) -> None:
         log.info("%s asks for a session of %s", session.remote_address[0], session.path)
@@ -184,7 +184,7 @@ def create_logging_middleware(log: logging.Logger = logger) -> Middleware:
 
 
 class RateLimiter:
-    """Middleware that rejects who asks for sessions too often, with status 429.
+    """Middleware that rejects clients that ask for sessions too often, with status 429.
 
     A request counts for a window of time from when it came, and only if it passed. Addresses of IPv6 count as one if their first 64 bits
     are the same: that is what one customer of a provider has (RFC 6177 §2). Memory is bounded: of too many addresses, those are forgotten
@@ -220,7 +220,7 @@ class RateLimiter:
         self._cleanup_interval = cleanup_interval
         self._max_tracked = max_tracked_ips
         self._clock = clock
-        self._passed: OrderedDict[str, deque[float]] = OrderedDict()  # when, by who; who asked last comes last
+        self._passed: OrderedDict[str, deque[float]] = OrderedDict()  # when, by source; the one that asked last comes last
         self._cleaning: asyncio.Task[None] | None = None
 
     @property
@@ -276,7 +276,7 @@ def create_rate_limit_middleware(
 
 
 def _source(address: Address) -> str:
-    """Who an address belongs to."""
+    """Whom an address belongs to."""
     ip = ipaddress.ip_address(address[0].partition("%")[0])
     if isinstance(ip, ipaddress.IPv6Address):
         if ip.ipv4_mapped is not None:  # as a socket for both families has it

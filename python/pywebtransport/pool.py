@@ -22,7 +22,7 @@ class SessionPool:
     end, is never lent: another one takes its place. Users are served in the order in which they came.
 
     Args:
-        client: What connects; closing it is left to who made it.
+        client: What connects; closing it is left to its maker.
         url: What to connect to, as for `WebTransportClient.connect`.
         max_size: How many sessions there may be at once.
         headers: Header fields of every request, over those of the client.
@@ -101,7 +101,7 @@ class SessionPool:
             await self.release(session)
 
     async def close(self) -> None:
-        """Close all sessions, those that are lent too: who waits for one gets a ClientError. Closing again does nothing."""
+        """Close all sessions, those that are lent too: whoever waits for one gets a ClientError. Closing again does nothing."""
         self._closed = True
         self._places.release()  # who waits is woken, and passes that on
         sessions = [*self._idle, *self._lent]

@@ -29,7 +29,7 @@ class ReconnectingClient:
 
     Args:
         url: What to connect to, as for `WebTransportClient.connect`.
-        client: What connects; closing it is left to who made it.
+        client: What connects; closing it is left to its maker.
         headers: Header fields of every request, over those of the client.
         max_retries: How often to try again after an attempt that failed; None: for ever.
         retry_delay: Seconds of the first pause.
@@ -101,7 +101,7 @@ class ReconnectingClient:
             TimeoutError: There was none in time; attempts go on.
             ConnectionError: It has given up; this is why the last attempt failed. A refusal is a `HandshakeError`.
             ClientError: This or the client is closed.
-            ValueError: The URL is none, or a header field cannot be sent.
+            ValueError: The URL is not one to connect to, or a header field cannot be sent.
         """
         if wait_timeout is not None:
             check_seconds("wait_timeout", wait_timeout)
@@ -189,7 +189,7 @@ class ReconnectingClient:
 
     def _gave_up(self, keeping: asyncio.Task[None]) -> None:
         if not keeping.cancelled():
-            keeping.exception()  # seen: who waits raises it, and else the event has told it
+            keeping.exception()  # seen: whoever waits raises it, or else the event has told it
         self._news.set()
 
     def _tell(self, event_type: EventType, data: dict[str, Any]) -> None:

@@ -84,7 +84,7 @@ class RequestRouter:
             protocols: The application protocols that it speaks (WT §3.3).
             override: Whether the same pattern is replaced if it is there already.
         Raises:
-            ValueError: It is no regular expression, a group has no proper name, or it is there already.
+            ValueError: It is not a regular expression, a group has no proper name, or it is there already.
         """
         check_path("pattern", pattern)
         _add(self._patterns, pattern, pattern, handler, protocols, override=override)
@@ -147,9 +147,9 @@ def _add(
     try:
         pattern = re.compile(expression)
     except re.error as error:
-        raise ValueError(f"{key!r} is no route: {error}") from error
+        raise ValueError(f"{key!r} is not a route: {error}") from error
     if "session" in pattern.groupindex:  # the handler's other argument
-        raise ValueError(f"{key!r} is no route: a parameter cannot be called 'session'")
+        raise ValueError(f"{key!r} is not a route: a parameter cannot be called 'session'")
     if isinstance(protocols, str):
         raise ValueError(f"the protocols of {key!r} are a sequence of strings, not one: {protocols!r}")
     if key in routes and not override:

@@ -38,8 +38,8 @@ class JSONSerializer:
 
     Dataclasses become objects, enumerations their values, sets, tuples and deques arrays, UUIDs, dates, times and decimals strings, and
     bytes base64. Reading, the type that is asked for says what they were: a dataclass has all its fields that have no default, and no
-    others; in a union, the first that fits is taken. Without a type, what JSON has is what there is. Nothing is coerced, NaN is no
-    number, and containers are in each other no deeper than 64 levels.
+    others; in a union, the first that fits is taken. Without a type, what JSON has is what there is. Nothing is coerced, NaN is not
+    accepted, and containers are in each other no deeper than 64 levels.
     """
 
     def serialize(self, obj: Any) -> bytes:
@@ -51,7 +51,7 @@ class JSONSerializer:
         try:
             return json.dumps(_plain(obj, binary=False), ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
         except ValueError as error:
-            raise SerializationError(f"cannot write a {type(obj).__name__} as JSON: {error}") from error
+            raise SerializationError(f"cannot write {type(obj).__name__} as JSON: {error}") from error
 
     def deserialize(self, data: Buffer, obj_type: Any = None) -> Any:
         """The object that JSON stands for.
@@ -60,12 +60,12 @@ class JSONSerializer:
             data: JSON in UTF-8.
             obj_type: What it is to be: a class, or a type as in ``list[int | None]``; None: whatever it is.
         Raises:
-            SerializationError: It is no JSON, or not of that type.
+            SerializationError: It is not JSON, or not of that type.
         """
         try:
             value = json.loads(bytes(data).decode(), parse_constant=_no_constant)
         except (ValueError, RecursionError) as error:
-            raise SerializationError(f"{memoryview(data).nbytes} bytes are no JSON: {error}") from error
+            raise SerializationError(f"{memoryview(data).nbytes} bytes are not JSON: {error}") from error
         return value if obj_type is None else _typed(value, obj_type)
 
 
@@ -92,20 +92,20 @@ class MsgPackSerializer:
         try:
             packed: bytes = self._msgpack.packb(_plain(obj, binary=True))
         except (TypeError, ValueError, OverflowError) as error:
-            raise SerializationError(f"cannot write a {type(obj).__name__} as MessagePack: {error}") from error
+            raise SerializationError(f"cannot write {type(obj).__name__} as MessagePack: {error}") from error
         return packed
 
     def deserialize(self, data: Buffer, obj_type: Any = None) -> Any:
         """The object that MessagePack stands for; as in `JSONSerializer.deserialize`.
 
         Raises:
-            SerializationError: It is no MessagePack, or not of that type.
+            SerializationError: It is not MessagePack, or not of that type.
         """
         try:
             value = self._msgpack.unpackb(data)
         except (TypeError, ValueError, self._msgpack.UnpackException) as error:
             reason = str(error) or type(error).__name__
-            raise SerializationError(f"{memoryview(data).nbytes} bytes are no MessagePack: {reason}") from error
+            raise SerializationError(f"{memoryview(data).nbytes} bytes are not MessagePack: {reason}") from error
         return value if obj_type is None else _typed(value, obj_type)
 
 
@@ -130,14 +130,14 @@ class ProtobufSerializer:
         """The bytes of a message.
 
         Raises:
-            SerializationError: It is no message, or lacks a field that is required.
+            SerializationError: It is not a message, or lacks a field that is required.
         """
         if not isinstance(obj, self._message.Message):
-            raise SerializationError(f"a {type(obj).__name__} is no message of Protocol Buffers")
+            raise SerializationError(f"{type(obj).__name__} is not a message of Protocol Buffers")
         try:
             written: bytes = obj.SerializeToString()
         except self._message.EncodeError as error:
-            raise SerializationError(f"cannot write a {type(obj).__name__}: {error}") from error
+            raise SerializationError(f"cannot write {type(obj).__name__}: {error}") from error
         return written
 
     def deserialize(self, data: Buffer, obj_type: Any = None) -> Any:
@@ -147,7 +147,7 @@ class ProtobufSerializer:
             data: Its bytes.
             obj_type: Its class; None: the serializer's.
         Raises:
-            SerializationError: It is no such message, or there is no class.
+            SerializationError: It is not such a message, or there is no class.
         """
         kind = obj_type or self._message_class
         if not (isinstance(kind, type) and issubclass(kind, self._message.Message)):
@@ -156,7 +156,7 @@ class ProtobufSerializer:
         try:
             read.ParseFromString(bytes(data))
         except self._message.DecodeError as error:
-            raise SerializationError(f"{memoryview(data).nbytes} bytes are no {kind.__name__}: {error}") from error
+            raise SerializationError(f"{memoryview(data).nbytes} bytes are not a {kind.__name__}: {error}") from error
         return read
 
 
@@ -194,7 +194,7 @@ class MsgspecSerializer:
         try:
             written: bytes = self._encoder.encode(obj)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise SerializationError(f"cannot write a {type(obj).__name__} as {self._format}: {error}") from error
+            raise SerializationError(f"cannot write {type(obj).__name__} as {self._format}: {error}") from error
         return written
 
     def deserialize(self, data: Buffer, obj_type: Any = None) -> Any:
@@ -206,12 +206,12 @@ class MsgspecSerializer:
         try:
             return self._decoder(Any if obj_type is None else obj_type).decode(data)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            kind = "" if obj_type is None else f" of a {getattr(obj_type, '__name__', obj_type)}"
-            raise SerializationError(f"{memoryview(data).nbytes} bytes are no {self._format}{kind}: {error}") from error
+            kind = "" if obj_type is None else f" of {getattr(obj_type, '__name__', obj_type)}"
+            raise SerializationError(f"{memoryview(data).nbytes} bytes are not {self._format}{kind}: {error}") from error
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number")  # RFC 8259 §6
+    raise ValueError(f"{name} is not a number")  # RFC 8259 §6
 
 
 # Objects as plain values: None, booleans, numbers, strings, bytes if there are any, lists, and dicts with strings for keys
@@ -240,7 +240,7 @@ def _plain(obj: Any, *, binary: bool, depth: int = 0) -> Any:
             return [into(each) for each in obj]
     if dataclasses.is_dataclass(obj) and not isinstance(obj, type):
         return {field.name: into(getattr(obj, field.name)) for field in dataclasses.fields(obj) if field.init}
-    raise SerializationError(f"a {type(obj).__name__} is nothing that can be written")
+    raise SerializationError(f"objects of type {type(obj).__name__} cannot be written")
 
 
 def _key(key: Any) -> str:
@@ -257,7 +257,7 @@ def _key(key: Any) -> str:
 def _exactly(kind: type) -> Callable[[Any], Any]:
     def check(value: Any) -> Any:
         if type(value) is not kind:
-            raise ValueError(f"it is no {kind.__name__}")
+            raise ValueError(f"it is not of type {kind.__name__}")
         return value
 
     return check
@@ -402,4 +402,4 @@ def _fields(kind: type) -> dict[str, tuple[Any, bool]]:
 
 
 def _misfit(value: Any, kind: Any) -> SerializationError:
-    return SerializationError(f"a {type(value).__name__} does not fit {getattr(kind, '__name__', kind)}: {repr(value)[:80]}")
+    return SerializationError(f"{type(value).__name__} does not fit {getattr(kind, '__name__', kind)}: {repr(value)[:80]}")

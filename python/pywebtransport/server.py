@@ -247,7 +247,7 @@ class WebTransportServer:
         return connection
 
     async def _ask(self) -> None:
-        """Give requests to who listens."""
+        """Give requests to those who listen."""
         while self._events.listeners(EventType.SESSION_REQUEST) and (asked := await self._next()) is not None:
             connection, session = asked
             connection.offer(session)

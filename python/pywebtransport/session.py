@@ -85,7 +85,7 @@ class WebTransportSession:
             headers: Header fields of the answer.
         Raises:
             SessionError: It was answered already, or the client has gone.
-            ValueError: An argument is none of those, or a field cannot be sent.
+            ValueError: The client did not offer *wt_protocol*, or a field cannot be sent.
         """
         with self._answering() as request:
             transport = await request.accept(subprotocol=wt_protocol, headers=headers or {})
@@ -100,7 +100,7 @@ class WebTransportSession:
             body: What more there is to say; browsers do not show it.
         Raises:
             SessionError: It was answered already, or the client has gone.
-            ValueError: The status is none to reject with, or a field cannot be sent.
+            ValueError: *status_code* cannot reject, or a field cannot be sent.
         """
         with self._answering() as request:
             await request.reject(status_code, headers=headers or {}, body=body)

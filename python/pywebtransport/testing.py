@@ -83,7 +83,7 @@ async def serving(app: ServerApp | SessionHandler, **fields: Any) -> AsyncIterat
         app: The application; or a handler, for all paths.
         fields: Fields of `ServerConfig` to have other values than in the application.
     Raises:
-        ConfigurationError: A field is none, or its value is not allowed.
+        ConfigurationError: There is no such field, or a value is not allowed.
     """
     if not isinstance(app, ServerApp):
         handler, app = app, ServerApp()

@@ -5,13 +5,13 @@ from operator import index
 
 
 def check_code(code: int) -> None:
-    """Whether CONNECTION_CLOSE can carry *code* (RFC 9000 §19.19); ValueError if not."""
+    """Raise ValueError unless CONNECTION_CLOSE can carry *code* (RFC 9000 §19.19)."""
     if not 0 <= index(code) < 1 << 62:
         raise ValueError(f"code must be at least 0 and below 2**62: {code}")
 
 
 def check_seconds(name: str, seconds: float) -> None:
-    """Whether *seconds* can pass; ValueError, or TypeError for what is no number, that says by its *name* what is not."""
+    """Raise TypeError or ValueError, with the *name* in it, unless *seconds* is a finite number from 0 on."""
     try:
         fits = 0 <= seconds < inf
     except TypeError:
@@ -21,7 +21,7 @@ def check_seconds(name: str, seconds: float) -> None:
 
 
 def check_body(body: bytes) -> None:
-    """Whether *body* is bytes, and not the text that is often given for them; TypeError if not."""
+    """Raise TypeError unless *body* is bytes, for which text is often given."""
     if not isinstance(body, bytes | bytearray | memoryview):
         raise TypeError(f"body must be bytes, not {type(body).__name__}")
 
@@ -34,6 +34,6 @@ def encoded_reason(reason: str) -> bytes:
 
 
 def check_order(name: str, order: int, bits: int) -> None:
-    """Whether *order* is an int of so many *bits*, signed; TypeError or OverflowError if not."""
+    """Raise TypeError or OverflowError unless *order* is a signed int of so many *bits*."""
     if not -(1 << bits - 1) <= index(order) < 1 << bits - 1:
         raise OverflowError(f"{name} must be at least -2**{bits - 1} and below 2**{bits - 1}: {order}")

@@ -225,7 +225,7 @@ class Home:
 
 
 class Turn:
-    """What one direction of a stream is: a fair lock. Who comes first is served first, a whole call each.
+    """What one direction of a stream is: a fair lock. First come, first served, a whole call each.
 
     To hold it, ``bridge = self._take_turn() or await self._await_turn()``, and ``self._give_turn()`` in the end.
     """

@@ -146,7 +146,7 @@ class Client(Endpoint):
                 Source: WT §5.
         Raises:
             ValueError: *url* is not such a URL, or a field or a subprotocol cannot be sent.
-            TypeError: *url* is no str, or *subprotocols* is one by itself.
+            TypeError: *url* is not a str, or *subprotocols* is one by itself.
             SessionRejected: The server answered with a status that is not 2xx.
             ConnectError: There was no answer; the text says why, for each address.
         """

@@ -35,7 +35,7 @@ class Headers(tuple[tuple[str, str], ...]):
 
 
 def encoded(fields: HeadersLike) -> list[tuple[str, bytes]]:
-    """The same as the native side takes it; TypeError for what are no fields, which shows no value, for it may be a secret."""
+    """The same as the native side takes it; a TypeError for anything else shows no value, which may be a secret."""
     pairs = fields.items() if isinstance(fields, Mapping) else fields
     try:
         return [

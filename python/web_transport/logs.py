@@ -19,6 +19,6 @@ def init_tracing(directives: str | None = None) -> bool:
     Returns:
         Whether that is new: False, and nothing changes, if it was called before.
     Raises:
-        ValueError: *directives* are no such thing.
+        ValueError: *directives* are something else.
     """
     return _native.init_tracing(os.environ.get(_VARIABLE, "info") if directives is None else directives)

@@ -84,7 +84,7 @@ class SessionRequest:
             subprotocol: One of `subprotocols`, to be spoken from now on; None says nothing about it.
             headers: More fields for the answer.
         Raises:
-            ValueError: An argument is none of those, or a field cannot be sent.
+            ValueError: *status_code* is out of range, the client did not offer *subprotocol*, or a field cannot be sent.
             SessionError: The request was already answered, or the client has gone.
         """
         self._home.enter()

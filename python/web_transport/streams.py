@@ -36,7 +36,7 @@ class SendGroup:
 
 
 def check_group(group: SendGroup | None, session: _native.Session) -> None:
-    """Whether streams of *session* may be in *group*; TypeError or ValueError if not."""
+    """Raise TypeError or ValueError unless streams of *session* may be in *group*."""
     if not isinstance(group, SendGroup | None):
         raise TypeError(f"send group must be a SendGroup or None: {group!r}")
     if group is not None and group.session is not session:
@@ -143,7 +143,7 @@ class SendStream(Turn):
         """Wait until the peer has acknowledged all data and the FIN, or wants no more. Cancelling is harmless.
 
         Returns:
-            The code of the peer's STOP_SENDING, None if that was none of an application; None once all is acknowledged.
+            The code of the peer's STOP_SENDING, None if that was not an application's; None once all is acknowledged.
         Raises:
             StreamClosedLocally: The stream was reset.
             SessionError: The session was over before; the class says why.
@@ -393,7 +393,7 @@ class RecvStream(Turn):
         """Wait until the peer has ended the stream, whether or not anybody reads it. Cancelling is harmless.
 
         Returns:
-            The code of the peer's RESET_STREAM, None if that was none of an application; None after the FIN.
+            The code of the peer's RESET_STREAM, None if that was not an application's; None after the FIN.
         Raises:
             StreamClosedLocally: The stream was stopped.
             SessionError: The session was over before; the class says why.

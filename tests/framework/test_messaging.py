@@ -156,7 +156,7 @@ async def test_what_cannot_be_sent_sends_nothing(ends):
     """A type without a number, one that is too long; the stream is as before."""
     client, stream = await ends.bi()
     sender = StructuredStream(client, JSONSerializer(), REGISTRY, max_message_size=20)
-    for obj, reason in [("text", "a str has no number"), (Hello("a" * 20), "31 bytes is too long"), (Hello(object()), "nothing that can")]:
+    for obj, reason in [("text", "str has no number"), (Hello("a" * 20), "31 bytes is too long"), (Hello(object()), "cannot be written")]:
         with pytest.raises(SerializationError, match=reason):
             await sender.send_obj(obj)
     await sender.send_obj(Hello("b"))
@@ -187,7 +187,7 @@ async def test_objects_over_datagrams(ends):
             await server.receive_obj()
     await client.send_obj(Data(b"\x00"))
     assert await server.receive_obj() == Data(b"\x00")
-    with pytest.raises(SerializationError, match="a int has no number"):
+    with pytest.raises(SerializationError, match="int has no number"):
         await client.send_obj(1)
     with pytest.raises(DatagramError):
         await client.send_obj(Data(bytes(100_000)))

@@ -89,7 +89,7 @@ def test_what_is_no_route():
         with pytest.raises(ValueError, match="route"):
             router.add_route(path, first)
     for pattern in ("/(", "/(?P<session>.)"):
-        with pytest.raises(ValueError, match="is no route"):
+        with pytest.raises(ValueError, match="is not a route"):
             router.add_pattern_route(pattern, first)
     with pytest.raises(ValueError, match="a sequence of strings"):
         router.add_route("/", first, protocols="chat")

@@ -159,7 +159,7 @@ def test_json_is_strict():
     serializer = JSONSerializer()
     assert serializer.serialize({"a": "ü"}) == '{"a":"ü"}'.encode()
     for data in (b"", b"{", b"\xff", b"NaN", b"[Infinity]", b"1 2", b"'a'", b"9" * 5000):
-        with pytest.raises(SerializationError, match="bytes are no JSON"):
+        with pytest.raises(SerializationError, match="bytes are not JSON"):
             serializer.deserialize(data)
     for number in (math.nan, math.inf):
         with pytest.raises(SerializationError, match="cannot write"):
@@ -170,7 +170,7 @@ def test_msgpack_is_strict():
     """Whole messages, whose keys are strings."""
     serializer = MsgPackSerializer()
     for data in (b"", b"\x92\x01", b"\x01\x01", b"\xc1", b"\xa1\xff", b"\x81\x01\x01"):
-        with pytest.raises(SerializationError, match="no MessagePack"):
+        with pytest.raises(SerializationError, match="not MessagePack"):
             serializer.deserialize(data)
     with pytest.raises(SerializationError, match="cannot write"):
         serializer.serialize(1 << 64)
@@ -185,9 +185,9 @@ def test_protobuf_messages_come_back():
     struct["a"] = 1
     assert serializer.deserialize(memoryview(serializer.serialize(struct)), Struct) == struct
     for data in (b"\xff", b"\x0a\x05a"):
-        with pytest.raises(SerializationError, match="bytes are no StringValue"):
+        with pytest.raises(SerializationError, match="bytes are not a StringValue"):
             serializer.deserialize(data)
-    with pytest.raises(SerializationError, match="is no message"):
+    with pytest.raises(SerializationError, match="is not a message"):
         serializer.serialize("a")
     with pytest.raises(SerializationError, match="without its class"):
         ProtobufSerializer().deserialize(b"")
@@ -206,10 +206,10 @@ def test_msgspec_is_strict_and_bounded(form):
         with pytest.raises(SerializationError, match=f"as {form}"):
             serializer.serialize(value)
     for kind in (list[int], int, Tree):
-        with pytest.raises(SerializationError, match=f"bytes are no {form} of a"):
+        with pytest.raises(SerializationError, match=f"bytes are not {form} of "):
             serializer.deserialize(written, kind)
     for data in (b"", written[:-1], written + written, b"[" * 100_000, b"\x91" * 100_000):
-        with pytest.raises(SerializationError, match=f"bytes are no {form}"):
+        with pytest.raises(SerializationError, match=f"bytes are not {form}"):
             serializer.deserialize(data)
     with pytest.raises(ValueError, match="format must be"):
         MsgspecSerializer("xml")

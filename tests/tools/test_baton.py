@@ -273,7 +273,7 @@ async def test_a_check_finds_who_accepts_everything(client: WebTransportClient, 
 
 
 async def test_noise_ends_a_game_and_not_the_server(client: WebTransportClient, origin: str) -> None:
-    """Whatever comes on whatever stream, sooner or later it is no message, or not the one that is due."""
+    """Whatever comes on whatever stream, sooner or later it is not a message, or not the one that is due."""
     chance = random.Random(16)
     for _ in range(5):
         async with await client.connect(f"{origin}{PATH}?count=3") as session:

@@ -146,7 +146,7 @@ def _tell(what: str, text: str) -> None:
 
 
 def _reason(error: object) -> str:
-    """Why there is no session, without who there is none with, which the reader knows."""
+    """Why there is no session, without the name of the server, which the reader knows."""
     return " ".join(str(error).removeprefix("cannot connect to ").partition(": ")[2].split()) or str(error)
 
 

@@ -37,7 +37,7 @@ def load(name: str) -> ServerApp:
     """The application that is called so.
 
     Raises:
-        CommandError: There is none; the text says what there is instead.
+        CommandError: There is no such application; the text says what there is instead.
     """
     module_name, colon, attribute = name.partition(":")
     if not colon or not module_name or not attribute:
@@ -60,7 +60,7 @@ def load(name: str) -> ServerApp:
         hint = f"; it has {', '.join(apps)}" if apps else ""
         raise CommandError(f"the module {module_name!r} has no {attribute!r}{hint}") from None
     if not isinstance(app, ServerApp):
-        raise CommandError(f"{name} is no ServerApp: {app!r}")
+        raise CommandError(f"{name} is not a ServerApp: {app!r}")
     return app
 
 

@@ -27,7 +27,7 @@ class StreamCode(IntEnum):
     """Why a stream ends early."""
 
     IDC = 0x01
-    """STOP_SENDING: who reads does not care."""
+    """STOP_SENDING: the reader does not care."""
     WHATEVER = 0x02
     """RESET_STREAM that answers the peer's STOP_SENDING or RESET_STREAM."""
     I_LIED = 0x03
@@ -40,7 +40,7 @@ class SessionCode(IntEnum):
     DA_YAMN = 0x01
     """The peer permits too few streams."""
     BRUH = 0x02
-    """The peer sent what is no message."""
+    """The peer sent something that is not a message."""
     SUS = 0x03
     """The peer sent a baton that is not the one that was due."""
     BORED = 0x04
@@ -48,7 +48,7 @@ class SessionCode(IntEnum):
 
 
 class MalformedError(ValueError):
-    """What the peer sent is no message: too short, or too long."""
+    """What the peer sent is not a message: too short, or too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Terms:
         """The terms in the query of a URL, the defaults where it says nothing; parameters with other names do not count.
 
         Raises:
-            ValueError: A parameter is no number, or out of range, or comes twice.
+            ValueError: A parameter is not a number, is out of range, or comes twice.
         """
         parameters = parse_qs(query, keep_blank_values=True)
         version = _number(parameters, "version", _VERSION, _VERSION)
@@ -96,7 +96,7 @@ def decoded(message: bytes) -> int:
     """The baton of a message that came as a datagram.
 
     Raises:
-        MalformedError: It is no message.
+        MalformedError: It is not a message.
     """
     size = 1 << (message[0] >> 6) if message else 1
     if len(message) < size:
@@ -111,7 +111,7 @@ async def receive(stream: WebTransportReceiveStream | WebTransportStream) -> int
     """The baton of the message that comes on a stream; its padding is not kept, however much there is.
 
     Raises:
-        MalformedError: What came until the FIN is no message.
+        MalformedError: What came until the FIN is not a message.
         StreamError: The peer reset the stream.
         SessionError: The session is over; the class says why.
     """

@@ -65,7 +65,7 @@ async def run_checks(
 
 
 class _Server:
-    """Who is checked."""
+    """The server that is checked."""
 
     def __init__(self, client: WebTransportClient, origin: str, patience: float) -> None:
         self._client, self._origin, self._patience = client, origin, patience
@@ -187,7 +187,7 @@ async def padding(server: _Server) -> None:
             raise CheckFailedError("the message has no padding")
 
 
-@_check("what is no message closes the session with BRUH")
+@_check("what is not a message closes the session with BRUH")
 async def malformed(server: _Server) -> None:
     async with server.session("baton=10") as session:
         await (await session.create_unidirectional_stream()).write_all(encoded(0, 100)[:2] + b"\0")
@@ -206,7 +206,7 @@ async def unexpected(server: _Server) -> None:
 async def abandoned(server: _Server) -> None:
     async with server.session("count=3&baton=10") as session:
         stopped, lost = await session.create_bidirectional_stream(), await session.create_bidirectional_stream()
-        await stopped.stop_receiving(StreamCode.IDC)  # the code of the answer does not come to who has stopped to read
+        await stopped.stop_receiving(StreamCode.IDC)  # the code of the answer does not reach a client that reads no more
         await lost.write(encoded(0, 100)[:2])
         await lost.reset(StreamCode.I_LIED)
         try:

@@ -162,7 +162,7 @@ async def _play(role: Role, session: Session, endpoint: str, files: list[str]) -
     await session.wait_closed()
 
 
-# Who wants files
+# The side that wants files
 
 
 async def _fetch_bidi(session: Session, files: list[str], directory: Path) -> None:
@@ -225,7 +225,7 @@ def _pushed(line: bytes) -> str:
     return name
 
 
-# Who has files
+# The side that has files
 
 
 async def _give(session: Session, directory: Path) -> None:
