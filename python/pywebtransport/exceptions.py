@@ -215,7 +215,7 @@ class ProtocolError(SessionError):
 
 
 class FlowControlError(ProtocolError):
-    """The peer sent more than it was permitted."""
+    """The peer sent more than it was permitted; for code that names it: the transport says `ProtocolError` of that, too."""
 
     category = "flow_control"
 

@@ -83,7 +83,10 @@ class StreamDirection(StrEnum):
 
 
 class EventType(StrEnum):
-    """What an `EventEmitter` of the framework may tell; applications may use words of their own beside these."""
+    """What an `EventEmitter` of the framework may tell; applications may use words of their own beside these.
+
+    The last five, of flow control, are for code that names them: the transport keeps it to itself, and nobody emits them.
+    """
 
     CONNECTION_ESTABLISHED = "connection_established"
     CONNECTION_CLOSED = "connection_closed"
