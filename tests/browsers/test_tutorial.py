@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import pytest_asyncio
 from tests.browsers.browser import Browser
 from tests.browsers.test_examples import until
 from tests.docs.blocks import ROOT, items
-from tests.docs.test_pages import free_port
+from tests.ports import free_ports
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.deadline(60)]
 
@@ -33,7 +32,7 @@ DRAW = """(points) => {
 @pytest_asyncio.fixture(loop_scope="session")
 async def board(tmp_path: Path) -> AsyncIterator[str]:
     """Runs board.py in a directory with all files of the tutorial, and gives the address of its page."""
-    port = free_port(socket.SOCK_DGRAM)
+    port = str(next(free_ports()))
     for item in items(ROOT / "docs/tutorial.md"):
         if item.title is not None:
             (tmp_path / item.title).write_text(item.text.replace("4433", port), encoding="utf-8")

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import signal
-import socket
 import stat
 import sys
 from asyncio.subprocess import PIPE, STDOUT, Process
@@ -14,6 +13,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
+from tests.ports import free_ports
 
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "cli.md"
 MARK = "--- the command has ended ---"
@@ -30,12 +31,6 @@ def blocks(text: str) -> list[tuple[str, str]]:
 def reads_like(pattern: str, text: str) -> bool:
     """Whether what is printed is what is shown, in which ``...`` stands for anything."""
     return re.fullmatch(".*".join(map(re.escape, pattern.strip().split("..."))), text.strip(), re.DOTALL) is not None
-
-
-def free_port() -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return str(probe.getsockname()[1])
 
 
 class Terminal:
@@ -96,9 +91,8 @@ async def terminal(directory: Path) -> AsyncIterator[Terminal]:
 @pytest.mark.deadline(90)
 async def test_the_session_of_the_guide_is_as_it_shows(tmp_path: Path) -> None:
     text = GUIDE.read_text(encoding="utf-8")
-    ports = {"4433": free_port(), "8443": free_port(), "9443": free_port()}
-    for documented, port in ports.items():
-        text = text.replace(documented, port)
+    ports = dict(zip(["4433", "8443", "9443"], map(str, free_ports()), strict=False))
+    text = re.sub("|".join(ports), lambda match: ports[match[0]], text)
     text = text.replace("webtransport interop\n", f"webtransport interop --port {ports['4433']}\n")
     text = text.replace("webtransport interop --certfile", f"webtransport interop --port {ports['4433']} --certfile")
     async with terminal(tmp_path) as shell:
