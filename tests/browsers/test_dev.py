@@ -1,13 +1,15 @@
 """The page that `ServerApp.run` serves for development, in a real browser."""
 
 import asyncio
+import json
 import re
 import sys
 from asyncio.subprocess import PIPE
 
 import pytest
 
-from tests.browsers.browser import Browser
+from tests.browsers.browser import Browser, Page
+from tests.browsers.test_examples import until
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.deadline(60)]
 
@@ -35,12 +37,11 @@ async def echo(session):
 app.run("127.0.0.1", 0, dev=True)
 """
 
-# Clicks a button, and waits until the page says what is expected
-CLICK = """async (button, expected) => {
-    document.querySelector(button).click();
-    while (!document.querySelector("#log").textContent.includes(expected)) await new Promise(requestAnimationFrame);
-    return document.querySelector("#log").children.length;
-}"""
+
+async def click(page: Page, button: str, expected: str) -> None:
+    """Click a button, and wait until the page says what is expected."""
+    await page.evaluate("(button) => document.querySelector(button).click()", button)
+    await until(page, f"() => document.querySelector('#log').textContent.includes({json.dumps(expected)})")
 
 
 async def test_page_tries_out_a_server(browser: Browser) -> None:
@@ -52,13 +53,14 @@ async def test_page_tries_out_a_server(browser: Browser) -> None:
         assert opened is not None
         async with browser.page(opened[1]) as page:
             assert await page.evaluate("async () => document.querySelector('#path').value") == "/echo"
-            await page.evaluate(CLICK, "#connect button", "connected to /echo")
-            await page.evaluate(CLICK, "[value=bidirectional]", "received, answer: Hello, WebTransport!")
-            await page.evaluate(CLICK, "[value=unidirectional]", "received, unidirectional: Hello, WebTransport!")
-            await page.evaluate(CLICK, "[value=datagram]", "received, datagram: Hello, WebTransport!")
-            assert await page.evaluate(CLICK, "#close", "closed with code 0: bye") == 8
+            await click(page, "#connect button", "connected to /echo")
+            await click(page, "[value=bidirectional]", "received, answer: Hello, WebTransport!")
+            await click(page, "[value=unidirectional]", "received, unidirectional: Hello, WebTransport!")
+            await click(page, "[value=datagram]", "received, datagram: Hello, WebTransport!")
+            await click(page, "#close", "closed with code 0: bye")
+            assert await page.evaluate("() => document.querySelector('#log').children.length") == 8
             await page.evaluate("async () => { document.querySelector('#path').value = '/nowhere' }")
-            await page.evaluate(CLICK, "#connect button", "is it a path that the server has?")
+            await click(page, "#connect button", "is it a path that the server has?")
     finally:
         process.kill()
         await process.communicate()
