@@ -47,7 +47,7 @@ _NOT_RUN = (
     "export ",
     "SSLKEYLOGFILE",
 )  # what installs, needs root, or asks a shell to remember
-_PATIENCE = 20.0  # seconds for a command to print what it should
+_PATIENCE = 60.0  # seconds for a command to print what it should
 
 
 @dataclass(frozen=True)

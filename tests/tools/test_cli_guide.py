@@ -88,7 +88,7 @@ async def terminal(directory: Path) -> AsyncIterator[Terminal]:
             await process.wait()
 
 
-@pytest.mark.deadline(90)
+@pytest.mark.deadline(180)  # some thirty commands, each a process
 async def test_the_session_of_the_guide_is_as_it_shows(tmp_path: Path) -> None:
     text = GUIDE.read_text(encoding="utf-8")
     ports = dict(zip(["4433", "8443", "9443"], map(str, free_ports()), strict=False))
