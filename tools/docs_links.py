@@ -2,7 +2,8 @@
 
 The names in docstrings become links: `Session.close` in backticks refers to what is called so, looked up as its reader would, among the
 members of the same class, then in the same module, then among the public names of the package. What is found nowhere, an argument for
-example, stays as it is. Classes that users do not make show no constructor, and fields of configurations show their defaults alone.
+example, stays as it is. Classes that users do not make show no constructor, and fields of configurations show their defaults alone. The
+sections of a docstring, which stand together in the source, get the blank lines without which they would be read as text.
 """
 
 import re
@@ -23,6 +24,7 @@ from griffe import (
     Parameters,
 )
 
+_SECTION = re.compile(r"(?<=[^\n])\n(?=(?:Args|Returns|Raises):\n)")
 _NAME = re.compile(r"(?<![`\[])`([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)(?:\(\))?`(?![`\]])")
 
 
@@ -65,7 +67,8 @@ def _rewrite(thing: Object | Alias, package: Module) -> None:
     if thing.is_alias:
         return
     if thing.docstring is not None:
-        thing.docstring.value = _NAME.sub(lambda match: _link(match, thing, package), thing.docstring.value)
+        text = _SECTION.sub("\n\n", thing.docstring.value)
+        thing.docstring.value = _NAME.sub(lambda match: _link(match, thing, package), text)
     for member in list(thing.members.values()):
         _rewrite(member, package)
 
