@@ -2,6 +2,7 @@
 
 mod certificate;
 pub mod pem;
+mod provider;
 mod verify;
 
 use std::fmt;
@@ -9,15 +10,15 @@ use std::sync::Arc;
 
 use quinn_proto::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use ring::hkdf;
-use rustls::crypto::CryptoProvider;
+use rustls::RootCertStore;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{CipherSuite, RootCertStore};
 
 pub use rustls::KeyLog;
 
 pub use self::certificate::{fingerprint, generate_self_signed, generate_self_signed_for};
+use self::provider::provider;
 pub use self::verify::Verification;
 use crate::error::ConfigError;
 
@@ -215,13 +216,6 @@ fn roots(name: &str, certificates: Vec<Vec<u8>>) -> Result<RootCertStore, Config
         roots.add(CertificateDer::from(certificate)).map_err(error)?;
     }
     Ok(roots)
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    let mut provider = rustls::crypto::ring::default_provider();
-    // As browsers have it: the key schedule is SHA-256, for which processors have instructions, and AES-128 is faster than AES-256
-    provider.cipher_suites.sort_by_key(|suite| suite.suite() != CipherSuite::TLS13_AES_128_GCM_SHA256);
-    Arc::new(provider)
 }
 
 fn config_error(error: impl fmt::Display) -> ConfigError {
