@@ -151,13 +151,35 @@ impl Queue {
     }
 }
 
+/// A queue that is made when it is needed: most sessions that wait have had no datagram yet
+#[derive(Debug, Default)]
+struct Lazy(Option<Box<Queue>>);
+
+impl Lazy {
+    fn made(&mut self) -> &mut Queue {
+        self.0.get_or_insert_default()
+    }
+
+    fn is_above(&self, times: usize) -> bool {
+        self.0.as_ref().is_some_and(|queue| queue.is_above(times))
+    }
+
+    fn counts(&self) -> DatagramCounts {
+        self.0.as_ref().map_or_else(DatagramCounts::default, |queue| queue.counts)
+    }
+
+    fn limits(&self) -> DatagramLimits {
+        self.0.as_ref().map_or_else(DatagramLimits::default, |queue| queue.limits)
+    }
+}
+
 /// From the application to the reactor
 #[derive(Debug, Default)]
 pub(crate) struct Outgoing(Mutex<Out>);
 
 #[derive(Debug, Default)]
 struct Out {
-    queue: Queue,
+    queue: Lazy,
     /// The reactor knows that there is something for it
     flushing: bool,
     /// The session is over: nothing more leaves
@@ -173,10 +195,10 @@ impl Outgoing {
     pub(crate) fn push(&self, payload: &[u8], now: impl FnOnce() -> Instant) -> (bool, bool) {
         let mut out = lock(&self.0);
         if out.over {
-            out.queue.counts.dropped += 1;
+            out.queue.made().counts.dropped += 1;
             return (true, false);
         }
-        out.queue.push(payload, OUTGOING, now);
+        out.queue.made().push(payload, OUTGOING, now);
         (!out.queue.is_above(1), !std::mem::replace(&mut out.flushing, true))
     }
 
@@ -194,38 +216,41 @@ impl Outgoing {
     /// will be told of the next.
     pub(crate) fn take(&self, mut room: usize, now: Instant, taken: &mut Vec<Bytes>, woken: &mut Vec<u64>) -> bool {
         let mut out = lock(&self.0);
-        out.queue.expire(now);
+        let queue = out.queue.made();
+        queue.expire(now);
         while room > 0
-            && let Some(datagram) = out.queue.pop()
+            && let Some(datagram) = queue.pop()
         {
             room = room.saturating_sub(datagram.len() + FRAME);
             taken.push(datagram);
         }
-        if !out.queue.is_above(1) {
+        let left = !queue.datagrams.is_empty();
+        if !queue.is_above(1) {
             out.senders.wake(woken);
         }
-        out.flushing = !out.queue.datagrams.is_empty();
-        out.flushing
+        out.flushing = left;
+        left
     }
 
     /// Count those that QUIC took, and those it would not take
     pub(crate) fn count(&self, taken: u64, dropped: u64) {
-        let counts = &mut lock(&self.0).queue.counts;
+        let mut out = lock(&self.0);
+        let counts = &mut out.queue.made().counts;
         counts.passed += taken;
         counts.dropped += dropped;
     }
 
     pub(crate) fn counts(&self) -> DatagramCounts {
-        lock(&self.0).queue.counts
+        lock(&self.0).queue.counts()
     }
 
     pub(crate) fn limits(&self) -> DatagramLimits {
-        lock(&self.0).queue.limits
+        lock(&self.0).queue.limits()
     }
 
     pub(crate) fn set_limits(&self, limits: DatagramLimits, now: Instant, woken: &mut Vec<u64>) {
         let mut out = lock(&self.0);
-        out.queue.set_limits(limits, OUTGOING, now);
+        out.queue.made().set_limits(limits, OUTGOING, now);
         if !out.queue.is_above(1) {
             out.senders.wake(woken);
         }
@@ -235,8 +260,10 @@ impl Outgoing {
     pub(crate) fn end(&self, woken: &mut Vec<u64>) {
         let mut out = lock(&self.0);
         out.over = true;
-        out.queue.counts.dropped += out.queue.datagrams.len() as u64;
-        out.queue.clear();
+        if let Some(queue) = &mut out.queue.0 {
+            queue.counts.dropped += queue.datagrams.len() as u64;
+            queue.clear();
+        }
         out.senders.wake(woken);
     }
 }
@@ -247,25 +274,28 @@ pub(crate) struct Incoming(Mutex<In>);
 
 #[derive(Debug, Default)]
 struct In {
-    queue: Queue,
+    queue: Lazy,
     receivers: Waiters,
 }
 
 impl Incoming {
     pub(crate) fn push(&self, payload: &[u8], now: Instant, woken: &mut Vec<u64>) {
         let mut incoming = lock(&self.0);
-        incoming.queue.counts.passed += 1;
-        incoming.queue.push(payload, 1, || now);
+        let queue = incoming.queue.made();
+        queue.counts.passed += 1;
+        queue.push(payload, 1, || now);
         incoming.receivers.wake(woken);
     }
 
     /// The next one; `None`: nothing yet, and `token` is parked
     pub(crate) fn pop(&self, token: u64, now: impl FnOnce() -> Instant) -> Option<Bytes> {
         let mut incoming = lock(&self.0);
-        if incoming.queue.limits.max_age.is_some() {
-            incoming.queue.expire(now());
-        }
-        let datagram = incoming.queue.pop();
+        let datagram = incoming.queue.0.as_mut().and_then(|queue| {
+            if queue.limits.max_age.is_some() {
+                queue.expire(now());
+            }
+            queue.pop()
+        });
         if datagram.is_none() {
             incoming.receivers.park(token);
         }
@@ -273,15 +303,15 @@ impl Incoming {
     }
 
     pub(crate) fn counts(&self) -> DatagramCounts {
-        lock(&self.0).queue.counts
+        lock(&self.0).queue.counts()
     }
 
     pub(crate) fn limits(&self) -> DatagramLimits {
-        lock(&self.0).queue.limits
+        lock(&self.0).queue.limits()
     }
 
     pub(crate) fn set_limits(&self, limits: DatagramLimits, now: Instant) {
-        lock(&self.0).queue.set_limits(limits, 1, now);
+        lock(&self.0).queue.made().set_limits(limits, 1, now);
     }
 
     pub(crate) fn wake(&self, woken: &mut Vec<u64>) {

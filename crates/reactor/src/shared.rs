@@ -8,5 +8,5 @@ mod stream;
 pub(crate) use self::connecting::Connecting;
 pub use self::endpoint::Counts;
 pub(crate) use self::endpoint::Endpoint;
-pub(crate) use self::session::{Figures, Session};
+pub(crate) use self::session::{Exchange, Figures, Session};
 pub(crate) use self::stream::{RecvStream, SendStream, Stream};

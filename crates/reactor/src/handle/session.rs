@@ -12,7 +12,7 @@ use super::{DatagramError, RecvHandle, RequestGone, SendHandle, figures, leak_if
 use crate::command::Command;
 use crate::datagrams::{DatagramCounts, DatagramLimits};
 use crate::export::ExportHandle;
-use crate::shared::{Session, Stream};
+use crate::shared::{Exchange, Session, Stream};
 
 /// A client's request for a session; dropping it unanswered rejects it with 404
 pub struct RequestHandle {
@@ -30,7 +30,10 @@ impl RequestHandle {
     pub fn request(&self) -> &Request {
         const NONE: &Request =
             &Request { authority: String::new(), path: String::new(), headers: Vec::new(), subprotocols: Vec::new() };
-        self.session.request.as_ref().unwrap_or(NONE)
+        match &self.session.exchange {
+            Exchange::Asked { request, .. } => request,
+            Exchange::Answered(_) => NONE,
+        }
     }
 
     /// The number of its connection, which no other connection of the endpoint has or had
@@ -48,7 +51,10 @@ impl RequestHandle {
     /// What the client proved itself with, DER, the leaf first; nothing if it did not
     #[must_use]
     pub fn client_certificates(&self) -> &[Vec<u8>] {
-        &self.session.peer_certificates
+        match &self.session.exchange {
+            Exchange::Asked { certificates, .. } => certificates,
+            Exchange::Answered(_) => &[],
+        }
     }
 
     /// The version of WebTransport that both sides speak
@@ -375,7 +381,10 @@ impl SessionHandle {
     /// Client: the server's answer
     #[must_use]
     pub fn response(&self) -> Option<&Response> {
-        self.session.response.as_ref()
+        match &self.session.exchange {
+            Exchange::Answered(response) => Some(response),
+            Exchange::Asked { .. } => None,
+        }
     }
 
     fn check(&self) -> Result<(), SessionError> {

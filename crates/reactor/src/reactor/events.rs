@@ -5,18 +5,19 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
-use webtransport_proto::{Dialect, Dir, Event, Read, Request, Response, SessionError, SessionId, StreamId};
+use webtransport_proto::{Dialect, Dir, Event, Read, Response, SessionError, SessionId, StreamId};
 
 use super::{Reactor, SessionEntry, StreamEntry, lost};
 use crate::http::Waiting;
 use crate::pipe::Outcome;
-use crate::shared::{Figures, RecvStream, SendStream, Session, Stream};
+use crate::shared::{Exchange, Figures, RecvStream, SendStream, Session, Stream};
 
 impl Reactor {
     pub(super) fn event(&mut self, event: Event) {
         match event {
             Event::SessionRequested { session, request, dialect, remote } => {
-                let session = self.add_session(session, dialect, Some(request), None, remote);
+                let certificates = self.proto.peer_certificates(session);
+                let session = self.add_session(session, dialect, Exchange::Asked { request, certificates }, remote);
                 self.shared.request(session, &mut self.woken);
             }
             Event::HttpRequested { stream, request, remote } => {
@@ -27,7 +28,7 @@ impl Reactor {
             }
             Event::SessionEstablished { connect, session, response, dialect, remote } => {
                 let id = session;
-                let session = self.add_session(session, dialect, None, Some(response), remote);
+                let session = self.add_session(session, dialect, Exchange::Answered(response), remote);
                 match self.connecting.remove(&connect) {
                     Some(connecting) => connecting.resolve(Ok(session), &mut self.woken),
                     None => self.proto.close_session(self.now, id, 0, ""), // it was cancelled a moment ago
@@ -101,25 +102,17 @@ impl Reactor {
         }
     }
 
-    fn add_session(
-        &mut self,
-        id: SessionId,
-        dialect: Dialect,
-        request: Option<Request>,
-        response: Option<Response>,
-        remote_address: SocketAddr,
-    ) -> Arc<Session> {
+    fn add_session(&mut self, id: SessionId, dialect: Dialect, exchange: Exchange, remote_address: SocketAddr) -> Arc<Session> {
         let figures = Figures {
             connection: self.proto.stats(id).unwrap_or_default(),
             max_datagram_size: self.proto.max_datagram_size(id),
             remote_address,
         };
-        let peer_certificates = if request.is_some() { self.proto.peer_certificates(id) } else { Vec::new() };
-        let session = Session::new(id, Arc::clone(&self.shared), dialect, request, response, peer_certificates, figures);
-        let session = Arc::new(session);
+        let session = Arc::new(Session::new(id, Arc::clone(&self.shared), dialect, exchange, figures));
         let entry = SessionEntry { session: Arc::clone(&session), streams: FxHashSet::default(), wanted: [0; 2] };
         self.sessions.insert(id, entry);
-        self.connections.entry(id.connection()).or_default().push(id);
+        // Room for one: most connections have no more
+        self.connections.entry(id.connection()).or_insert_with(|| Vec::with_capacity(1)).push(id);
         session
     }
 
@@ -259,7 +252,7 @@ impl Reactor {
         self.touch(&session); // its last figures
         self.feeding.retain(|feeding| !Arc::ptr_eq(feeding, &session));
         session.end(error, &mut self.woken);
-        if session.request.is_some() {
+        if matches!(session.exchange, Exchange::Asked { .. }) {
             self.shared.request_died();
         }
     }

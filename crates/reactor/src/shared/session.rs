@@ -23,17 +23,20 @@ pub(crate) struct Figures {
     pub(crate) connection: ConnectionStats,
 }
 
+/// What the peer said to have the session
+pub(crate) enum Exchange {
+    /// A client asked, and proved itself with these, if with any
+    Asked { request: Request, certificates: Vec<Vec<u8>> },
+    /// A server answered
+    Answered(Response),
+}
+
 /// A session, from the request on
 pub(crate) struct Session {
     pub(crate) id: SessionId,
     pub(crate) endpoint: Arc<Endpoint>,
     pub(crate) dialect: Dialect,
-    /// Server: what the client asked for
-    pub(crate) request: Option<Request>,
-    /// Client: what the server answered
-    pub(crate) response: Option<Response>,
-    /// Server: what the client proved itself with
-    pub(crate) peer_certificates: Vec<Vec<u8>>,
+    pub(crate) exchange: Exchange,
     /// Set once: why it ended
     error: OnceLock<SessionError>,
     pub(crate) figures: Mutex<Figures>,
@@ -59,35 +62,43 @@ struct SessionState {
 
 #[derive(Default)]
 struct Streams {
-    /// Of ours: opened, and wanted by somebody
+    /// Boxed: one side or one direction, as a rule, opens none
+    ours: Option<Box<Ours>>,
+    /// Of the peer: opened, and not accepted
+    unaccepted: VecDeque<Stream>,
+    acceptors: Waiters,
+}
+
+/// Streams that we open
+#[derive(Default)]
+struct Ours {
+    /// Opened, and wanted by somebody
     opened: VecDeque<Stream>,
     /// How many more the reactor was asked to open
     requested: usize,
     /// Who was given none yet. A caller that is cancelled stays here: what it asked for goes to the next with its token.
     callers: Vec<u64>,
     openers: Waiters,
-    /// Of the peer: opened, and not accepted
-    unaccepted: VecDeque<Stream>,
-    acceptors: Waiters,
+}
+
+impl Streams {
+    fn ours(&mut self) -> &mut Ours {
+        self.ours.get_or_insert_default()
+    }
+
+    /// Take what we opened and nobody has yet
+    fn take_opened(&mut self) -> VecDeque<Stream> {
+        self.ours.as_mut().map(|ours| std::mem::take(&mut ours.opened)).unwrap_or_default()
+    }
 }
 
 impl Session {
-    pub(crate) fn new(
-        id: SessionId,
-        endpoint: Arc<Endpoint>,
-        dialect: Dialect,
-        request: Option<Request>,
-        response: Option<Response>,
-        peer_certificates: Vec<Vec<u8>>,
-        figures: Figures,
-    ) -> Self {
+    pub(crate) fn new(id: SessionId, endpoint: Arc<Endpoint>, dialect: Dialect, exchange: Exchange, figures: Figures) -> Self {
         Self {
             id,
             endpoint,
             dialect,
-            request,
-            response,
-            peer_certificates,
+            exchange,
             error: OnceLock::new(),
             figures: Mutex::new(figures),
             touched: AtomicBool::new(false),
@@ -131,7 +142,7 @@ impl Session {
             let mut state = lock(&self.state);
             state.over = true;
             for streams in &mut state.streams {
-                dropped.extend(streams.opened.drain(..));
+                dropped.extend(streams.take_opened());
                 let (complete, rest): (VecDeque<_>, VecDeque<_>) = streams
                     .unaccepted
                     .drain(..)
@@ -146,7 +157,9 @@ impl Session {
 
     fn wake_all(&self, state: &mut SessionState, woken: &mut Vec<u64>) {
         for streams in &mut state.streams {
-            streams.openers.wake(woken);
+            if let Some(ours) = &mut streams.ours {
+                ours.openers.wake(woken);
+            }
             streams.acceptors.wake(woken);
         }
         state.draining_waiters.wake(woken);
@@ -159,20 +172,20 @@ impl Session {
         if let Some(error) = self.error() {
             return Err(error);
         }
-        let streams = &mut state.streams[dir as usize];
-        let stream = streams.opened.pop_front();
+        let ours = state.streams[dir as usize].ours();
+        let stream = ours.opened.pop_front();
         if stream.is_some() {
-            streams.callers.retain(|&caller| caller != token);
+            ours.callers.retain(|&caller| caller != token);
         } else {
-            streams.openers.park(token);
-            if !streams.callers.contains(&token) {
-                streams.callers.push(token);
+            ours.openers.park(token);
+            if !ours.callers.contains(&token) {
+                ours.callers.push(token);
             }
         }
         // One stream for each caller: a caller that took what another had asked for leaves that one without
-        let ask = streams.callers.len() > streams.requested + streams.opened.len();
+        let ask = ours.callers.len() > ours.requested + ours.opened.len();
         if ask {
-            streams.requested += 1;
+            ours.requested += 1;
         }
         Ok((stream, ask))
     }
@@ -180,10 +193,10 @@ impl Session {
     /// The reactor opened a stream as it was asked to
     pub(crate) fn opened(&self, dir: Dir, stream: Stream, woken: &mut Vec<u64>) {
         let mut state = lock(&self.state);
-        let streams = &mut state.streams[dir as usize];
-        streams.requested = streams.requested.saturating_sub(1);
-        streams.opened.push_back(stream);
-        streams.openers.wake(woken);
+        let ours = state.streams[dir as usize].ours();
+        ours.requested = ours.requested.saturating_sub(1);
+        ours.opened.push_back(stream);
+        ours.openers.wake(woken);
     }
 
     /// The peer opened a stream. Returns how much of it may be read before it is accepted.
@@ -255,7 +268,7 @@ impl Session {
         let mut dropped = Vec::new(); // after the lock is released, for a stream holds its session
         let mut state = lock(&self.state);
         for streams in &mut state.streams {
-            dropped.extend(streams.opened.drain(..));
+            dropped.extend(streams.take_opened());
             dropped.extend(streams.unaccepted.drain(..));
         }
         drop(state);
