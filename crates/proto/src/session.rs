@@ -25,7 +25,7 @@ pub(crate) enum Phase {
     /// Server: the request's HEADERS have yet to come
     Request,
     /// Server: the request waits for the client's SETTINGS (WT §3.1)
-    Queued(Request),
+    Queued(Box<Request>),
     /// Server: the application has yet to answer
     Requested,
     /// Server: not a request for a session, and the application has yet to answer it

@@ -27,7 +27,7 @@ const FIRST_STREAMS: u64 = 4;
 #[derive(Debug)]
 pub(super) enum Incoming {
     Head(Head),
-    /// Boxed: there is one, and all others are a third of it
+    /// Boxed: there is one, and all others are much smaller
     Control(Box<Control>),
     QpackEncoder(qpack::EncoderStream),
     QpackDecoder(qpack::DecoderStream),
@@ -39,22 +39,28 @@ pub(super) enum Incoming {
 #[derive(Debug, Default)]
 pub(super) struct Head {
     bytes: [u8; 8],
-    len: usize,
-    ty: Option<u64>,
+    len: u8,
+    /// The first varint was the signal of a WebTransport stream
+    signal: bool,
 }
 
 impl Head {
     /// How many bytes complete the varint, as far as is known
     fn missing(&self) -> usize {
         let size = if self.len == 0 { 1 } else { 1 << (self.bytes[0] >> 6) };
-        size - self.len
+        size - usize::from(self.len)
+    }
+
+    /// What has come of the varint
+    fn read(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
     }
 
     /// Add no more than `missing` bytes; gives the varint once it is complete
     fn push(&mut self, data: &[u8]) -> Option<u64> {
-        self.bytes[self.len..self.len + data.len()].copy_from_slice(data);
-        self.len += data.len();
-        varint::decode(&self.bytes[..self.len]).map(|(value, _)| value)
+        self.bytes[usize::from(self.len)..][..data.len()].copy_from_slice(data);
+        self.len += data.len() as u8;
+        varint::decode(self.read()).map(|(value, _)| value)
     }
 }
 
@@ -116,10 +122,10 @@ impl Connection {
         let Ok(mut chunks) = recv.read(true) else { return self.incoming_ended(now, id) };
         let value = loop {
             match chunks.next(head.missing()) {
-                Ok(Some(chunk)) => match (head.push(&chunk.bytes), head.ty) {
-                    (None, _) => {}
-                    (Some(ty), None) if ty == signal(id.dir()) => head = Head { ty: Some(ty), ..Head::default() },
-                    (Some(value), _) => break value,
+                Ok(Some(chunk)) => match head.push(&chunk.bytes) {
+                    None => {}
+                    Some(ty) if !head.signal && ty == signal(id.dir()) => head = Head { signal: true, ..Head::default() },
+                    Some(value) => break value,
                 },
                 Err(ReadError::Blocked) => {
                     self.incoming.insert(id, Incoming::Head(head));
@@ -132,9 +138,10 @@ impl Connection {
             }
         };
         let _ = chunks.finalize();
-        match head.ty {
-            None => self.handle_type(now, id, value, &head),
-            Some(_) => self.handle_session_id(now, id, value),
+        if head.signal {
+            self.handle_session_id(now, id, value);
+        } else {
+            self.handle_type(now, id, value, &head);
         }
     }
 
@@ -218,7 +225,7 @@ impl Connection {
             return self.refuse_request(id);
         }
         let mut session = Session::new(Phase::Request, self.max_field_section());
-        session.push(Bytes::copy_from_slice(&head.bytes[..head.len]));
+        session.push(Bytes::copy_from_slice(head.read()));
         self.sessions.insert(id, Box::new(session));
         self.arm(now + self.config.request_timeout, Timer::Request(id));
         let _ = self.quic.send_stream(id).set_priority(CRITICAL_PRIORITY);

@@ -81,7 +81,6 @@ pub(crate) struct Connection {
     pub(crate) quic: quinn_proto::Connection,
     pub(crate) events: VecDeque<Event>,
     config: Arc<Config>,
-    local: Settings,
     peer: Option<Settings>,
     dialect: Option<Dialect>,
     /// Server: the version that the first request's `:protocol` belongs to
@@ -107,8 +106,8 @@ pub(crate) struct Connection {
     connects: VecDeque<(ConnectId, Target)>,
     /// Attempts for which there is no room here
     pub(crate) moved: Vec<Moved>,
-    /// Set where sessions may share the connection
-    pub(crate) pool_key: Option<pool::Key>,
+    /// Set where sessions may share the connection, which a server's never may
+    pub(crate) pool_key: Option<Box<pool::Key>>,
     /// Requests that found others here: what to ask for elsewhere if the server does not process them
     repeatable: FxHashMap<StreamId, Target>,
     /// The server refused one session more, and none has gone since
@@ -142,7 +141,6 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(id: ConnectionId, handle: ConnectionHandle, quic: quinn_proto::Connection, config: Arc<Config>) -> Self {
-        let local = local_settings(&config, quic.side());
         let measured = Measured::new(&quic);
         Self {
             id,
@@ -150,7 +148,6 @@ impl Connection {
             quic,
             events: VecDeque::new(),
             config,
-            local,
             peer: None,
             dialect: None,
             token: None,
@@ -317,7 +314,7 @@ impl Connection {
             let mut bytes = BytesMut::new();
             varint::encode(ty, &mut bytes);
             if ty == incoming::CONTROL {
-                frame::settings(&mut bytes, &self.local);
+                frame::settings(&mut bytes, &self.settings());
                 frame::grease(&mut bytes);
                 if self.goaway.is_some() {
                     frame::goaway(&mut bytes);
@@ -342,7 +339,7 @@ impl Connection {
         if self.quic.side() == Side::Client && settings.wt_enabled > 1 {
             return self.fail(now, H3Code::SETTINGS_ERROR, "SETTINGS_WT_ENABLED is neither 0 nor 1"); // WT §3.1
         }
-        self.dialect = Dialect::choose(&self.local, &settings);
+        self.dialect = Dialect::choose(&self.settings(), &settings);
         self.peer = Some(settings);
         self.disarm(Timer::Settings);
         self.open_connects(now);
@@ -487,24 +484,26 @@ impl Connection {
     fn round_trip(&self) -> Duration {
         self.quic.rtt().max(Duration::from_millis(1))
     }
-}
 
-fn local_settings(config: &Config, side: Side) -> Settings {
-    let limit = |limit: u32| if config.flow_control { u64::from(limit) } else { 0 };
-    let if_offered = |dialect, value: u32| if config.dialects.contains(dialect) { value.into() } else { 0 };
-    // WT §5.1, as of draft-13 and -14: more than one session says that there is flow control
-    let max_sessions = if config.flow_control { config.max_sessions } else { 1 };
-    Settings {
-        enable_connect_protocol: side == Side::Server,
-        h3_datagram: true,
-        wt_draft02: config.dialects.contains(Dialect::Draft02),
-        wt_max_sessions_draft07: if_offered(Dialect::Draft07, config.max_sessions_without_flow_control),
-        wt_max_sessions_draft13: if_offered(Dialect::Draft14, max_sessions),
-        wt_enabled: if_offered(Dialect::Draft16, 1),
-        max_field_section_size: Some(config.max_field_section_size),
-        wt_initial_max_data: limit(config.session_receive_window),
-        wt_initial_max_streams_uni: limit(config.max_concurrent_streams),
-        wt_initial_max_streams_bidi: limit(config.max_concurrent_streams),
-        ..Settings::default()
+    /// What we tell the peer: made when it is asked for, since most connections that wait will not ask again
+    fn settings(&self) -> Settings {
+        let config = &self.config;
+        let limit = |limit: u32| if config.flow_control { u64::from(limit) } else { 0 };
+        let if_offered = |dialect, value: u32| if config.dialects.contains(dialect) { value.into() } else { 0 };
+        // WT §5.1, as of draft-13 and -14: more than one session says that there is flow control
+        let max_sessions = if config.flow_control { config.max_sessions } else { 1 };
+        Settings {
+            enable_connect_protocol: self.quic.side() == Side::Server,
+            h3_datagram: true,
+            wt_draft02: config.dialects.contains(Dialect::Draft02),
+            wt_max_sessions_draft07: if_offered(Dialect::Draft07, config.max_sessions_without_flow_control),
+            wt_max_sessions_draft13: if_offered(Dialect::Draft14, max_sessions),
+            wt_enabled: if_offered(Dialect::Draft16, 1),
+            max_field_section_size: Some(config.max_field_section_size),
+            wt_initial_max_data: limit(config.session_receive_window),
+            wt_initial_max_streams_uni: limit(config.max_concurrent_streams),
+            wt_initial_max_streams_bidi: limit(config.max_concurrent_streams),
+            ..Settings::default()
+        }
     }
 }

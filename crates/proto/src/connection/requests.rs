@@ -125,7 +125,7 @@ impl Connection {
             Inbound::WebTransport(request, token) => {
                 self.token.get_or_insert(token);
                 if let Some(session) = self.sessions.get_mut(&id) {
-                    session.phase = Phase::Queued(request);
+                    session.phase = Phase::Queued(Box::new(request));
                 }
                 self.request_ready(now, id);
             }
@@ -191,7 +191,7 @@ impl Connection {
         let Phase::Queued(request) = std::mem::replace(&mut session.phase, Phase::Requested) else { return };
         self.disarm(Timer::Request(id));
         let (session, remote) = (self.session_id(id), self.quic.remote_address());
-        self.events.push_back(Event::SessionRequested { session, request, dialect, remote });
+        self.events.push_back(Event::SessionRequested { session, request: *request, dialect, remote });
         self.notice_gone_client(now, id);
     }
 

@@ -383,17 +383,17 @@ impl Connection {
 
     /// The first limits of a session; both sides' SETTINGS are known
     pub(super) fn start_flow(&self, session: &mut Session) {
-        if let (Some(dialect), Some(peer)) = (self.dialect, &self.peer)
-            && flow::is_negotiated(dialect, &self.local, peer)
-        {
-            session.flow.start(dialect, &self.local, peer);
+        let (Some(dialect), Some(peer)) = (self.dialect, &self.peer) else { return };
+        let local = self.settings();
+        if flow::is_negotiated(dialect, &local, peer) {
+            session.flow.start(dialect, &local, peer);
         }
     }
 
     /// Whether sessions may share this connection (WT §5.1)
     pub(crate) fn has_flow_control(&self) -> bool {
         match (self.dialect, &self.peer) {
-            (Some(dialect), Some(peer)) => flow::is_negotiated(dialect, &self.local, peer),
+            (Some(dialect), Some(peer)) => flow::is_negotiated(dialect, &self.settings(), peer),
             _ => false,
         }
     }

@@ -53,7 +53,7 @@ impl Endpoint {
                 let key = target.pool_key();
                 if let Some(connection) = self.slot(index) {
                     let id = connection.id;
-                    connection.pool_key.clone_from(&key);
+                    connection.pool_key = key.clone().map(Box::new);
                     connection.refusal = Some(refusal);
                     connection.connect(now, connect, target);
                     self.attempts.insert(connect, id);
