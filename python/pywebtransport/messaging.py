@@ -94,7 +94,6 @@ class StructuredStream:
         return self
 
     async def __anext__(self) -> Any:
-        """The next object."""
         if (received := await self._next()) is None:
             raise StopAsyncIteration
         return received[0]

@@ -252,7 +252,6 @@ class _Reading(_Stream):
         return self
 
     async def __anext__(self) -> bytes:
-        """What is there, as soon as there is something."""
         if chunk := await self.read(_CHUNK):
             return chunk
         raise StopAsyncIteration
@@ -300,7 +299,10 @@ class _Writing(_Stream):
 
 
 class WebTransportReceiveStream(_Reading):
-    """A stream of the peer's that only brings bytes: leaving ``async with`` before its end tells the peer that no more is wanted."""
+    """A stream of the peer's that only brings bytes: leaving ``async with`` before its end tells the peer that no more is wanted.
+
+    ``async for`` gives what is there, as soon as there is something, until the peer's FIN; it raises as `read` does.
+    """
 
     direction = StreamDirection.RECEIVE_ONLY
 
@@ -318,7 +320,10 @@ class WebTransportSendStream(_Writing):
 
 
 class WebTransportStream(_Reading, _Writing):
-    """A stream both ways: leaving ``async with`` closes it, an error resets it."""
+    """A stream both ways: leaving ``async with`` closes it, an error resets it.
+
+    ``async for`` gives what is there, as soon as there is something, until the peer's FIN; it raises as `read` does.
+    """
 
     direction = StreamDirection.BIDIRECTIONAL
 

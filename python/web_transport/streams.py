@@ -221,7 +221,8 @@ class RecvStream(Turn):
     """The receiving half of a stream: leaving ``async with`` before its end stops it (STOP_SENDING).
 
     Any number of tasks may use it: reads are served in turn, a whole call each. A cancelled read takes
-    no byte. A stream that is dropped before its end is stopped with code 0.
+    no byte. ``async for`` gives what is there, as soon as there is something, until the peer's FIN; it
+    raises as `read` does. A stream that is dropped before its end is stopped with code 0.
     """
 
     __slots__ = ("__weakref__", "_buffer", "_ended", "_native", "_session", "_token")
