@@ -3,7 +3,8 @@
 The names in docstrings become links: `Session.close` in backticks refers to what is called so, looked up as its reader would, among the
 members of the same class, then in the same module, then among the public names of the package. What is found nowhere, an argument for
 example, stays as it is. Classes that users do not make show no constructor, and fields of configurations show their defaults alone. The
-sections of a docstring, which stand together in the source, get the blank lines without which they would be read as text.
+sections of a docstring, which stand together in the source, get the blank lines without which they would be read as text. The members of an
+enumeration are listed.
 """
 
 import re
@@ -24,6 +25,7 @@ from griffe import (
     Parameters,
 )
 
+_LITERAL = re.compile(r"^::\n", re.MULTILINE)
 _SECTION = re.compile(r"(?<=[^\n])\n(?=(?:Args|Returns|Raises):\n)")
 _NAME = re.compile(r"(?<![`\[])`([A-Za-z]\w*(?:\.[A-Za-z]\w*)*)(?:\(\))?`(?![`\]])")
 
@@ -67,10 +69,22 @@ def _rewrite(thing: Object | Alias, package: Module) -> None:
     if thing.is_alias:
         return
     if thing.docstring is not None:
-        text = _SECTION.sub("\n\n", thing.docstring.value)
-        thing.docstring.value = _NAME.sub(lambda match: _link(match, thing, package), text)
+        text = _SECTION.sub("\n\n", _LITERAL.sub("\n", thing.docstring.value))
+        thing.docstring.value = _NAME.sub(lambda match: _link(match, thing, package), text) + _choices(thing)
     for member in list(thing.members.values()):
         _rewrite(member, package)
+
+
+def _choices(thing: Object) -> str:
+    """The members of an enumeration, numbers as they are on the wire, unless each of them has something to say."""
+    if not isinstance(thing, Class) or not any(str(base).endswith("Enum") for base in thing.bases):
+        return ""
+    members = [member for member in thing.members.values() if isinstance(member, Attribute)]
+    if any(member.docstring for member in members):
+        return ""
+    values = [(member.name, str(member.value)) for member in members]
+    lines = [f"{name} = {int(value):#x}" if value.isdecimal() else f"{name} = {value}" for name, value in values]
+    return "\n\n```py\n" + "\n".join(lines) + "\n```"
 
 
 def _link(match: re.Match[str], thing: Object | Alias, package: Module) -> str:
