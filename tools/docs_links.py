@@ -75,7 +75,7 @@ def _rewrite(thing: Object | Alias, package: Module) -> None:
         _rewrite(member, package)
 
 
-def _choices(thing: Object) -> str:
+def _choices(thing: Object | Alias) -> str:
     """The members of an enumeration, numbers as they are on the wire, unless each of them has something to say."""
     if not isinstance(thing, Class) or not any(str(base).endswith("Enum") for base in thing.bases):
         return ""
