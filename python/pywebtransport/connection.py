@@ -65,7 +65,7 @@ class WebTransportConnection:
 
     @property
     def events(self) -> EventEmitter:
-        """The connection's events: ``SESSION_REQUEST`` at a server, ``CONNECTION_LOST`` and ``CONNECTION_CLOSED``."""
+        """The connection's events: ``CONNECTION_LOST`` and ``CONNECTION_CLOSED``; its server has ``SESSION_REQUEST``."""
         return self._events
 
     @property

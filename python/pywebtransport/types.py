@@ -85,22 +85,36 @@ class StreamDirection(StrEnum):
 class EventType(StrEnum):
     """What an `EventEmitter` of the framework may tell; applications may use words of their own beside these.
 
-    The last five, of flow control, are for code that names them: the transport keeps it to itself, and nobody emits them.
+    The ``data`` of each has the ids of what it is about, and what is named with it here. ``SESSION_DATA_BLOCKED`` and the others of flow
+    control are for code that names them: the transport keeps it to itself, and nobody emits them.
     """
 
     CONNECTION_ESTABLISHED = "connection_established"
+    """A server or a client has one more ``connection``, a client with its ``url``; a `ReconnectingClient` has a new ``session``."""
     CONNECTION_CLOSED = "connection_closed"
+    """A connection is over: ``close_code``, ``close_reason``, ``remote_address``."""
     CONNECTION_LOST = "connection_lost"
+    """A connection is over, and nobody closed it: the same, and the ``error``."""
     CONNECTION_FAILED = "connection_failed"
+    """A client could not connect: ``url``, ``error``; a `ReconnectingClient` has given up, after so many ``attempts``."""
     SESSION_REQUEST = "session_request"
+    """A client asks a server for a ``session``, to be accepted or rejected: ``path``, ``headers``, ``connection``, ``remote_address``."""
     SESSION_READY = "session_ready"
+    """A session that a client asked for is accepted."""
     SESSION_CLOSED = "session_closed"
+    """A session is over, whoever ended it: ``close_code``, ``close_reason``."""
     SESSION_DRAINING = "session_draining"
+    """A session should end soon, since one side asked for it."""
     DATAGRAM_RECEIVED = "datagram_received"
+    """A datagram came, the bytes ``data``; whoever listens takes it away from `WebTransportDatagrams.receive`."""
     STREAM_OPENED = "stream_opened"
+    """A ``stream`` was opened here, or one of the peer's accepted: ``direction``, ``is_peer_initiated``."""
     STREAM_CLOSED = "stream_closed"
+    """A stream is over, in each of its directions: ``state``."""
     STREAM_RESET_RECEIVED = "stream_reset_received"
+    """The peer reset a stream: ``error_code``."""
     STOP_SENDING_RECEIVED = "stop_sending_received"
+    """The peer wants no more of a stream: ``error_code``."""
     SESSION_DATA_BLOCKED = "session_data_blocked"
     SESSION_STREAMS_BLOCKED = "session_streams_blocked"
     SESSION_MAX_DATA_UPDATED = "session_max_data_updated"
