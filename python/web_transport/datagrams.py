@@ -21,6 +21,8 @@ class Datagrams:
     Source: W3C WebTransport, ``WebTransportDatagramDuplexStream``.
     """
 
+    __slots__ = ("_home", "_native", "_token")
+
     def __init__(self, native: _native.Session, home: Home, token: int) -> None:
         self._native = native
         self._home = home

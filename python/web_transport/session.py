@@ -44,7 +44,7 @@ class Session:
         self._home = home
         self._exchange = exchange
         self._token = tokens()
-        self._datagrams = Datagrams(native, home, self._token + _DATAGRAM_RECEIVED)
+        self._datagrams: Datagrams | None = None  # made when somebody asks: most sessions wait
         self._bi_openers: list[int] = []  # tokens that no call uses now
         self._uni_openers: list[int] = []
         self._groups = 0  # so many were created; their numbers begin with 1
@@ -162,6 +162,8 @@ class Session:
     @property
     def datagrams(self) -> Datagrams:
         """The queues of datagrams: iterate to receive, or set how many wait, for how long, and which go first."""
+        if self._datagrams is None:
+            self._datagrams = Datagrams(self._native, self._home, self._token + _DATAGRAM_RECEIVED)
         return self._datagrams
 
     def close(self, code: int = 0, reason: str = "") -> None:

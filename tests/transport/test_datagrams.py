@@ -247,6 +247,12 @@ async def test_limits_by_default(pair):
     assert (datagrams.incoming_policy, datagrams.outgoing_policy) == ("drop-oldest", "drop-oldest")
 
 
+async def test_a_misspelt_limit_is_an_error(pair):
+    """It would be no limit."""
+    with pytest.raises(AttributeError, match="outgoing_max_buffer"):
+        pair.client.datagrams.outgoing_max_buffer = 3
+
+
 @pytest.mark.parametrize("way", ["incoming", "outgoing"])
 async def test_limits_are_checked_and_kept(pair, way):
     """Ages are seconds, not negative, and 0 is none; a queue holds at least one; each is set without the others."""
