@@ -1,12 +1,12 @@
 """What a benchmark needs of a library: the adapters give this, the scenarios use nothing else.
 
-An adapter is a module of `benchmarks.adapters` with two functions, `serve` and `client`, as `Library` declares them. Sessions and
-streams are bundles of callables, so that where a library's own methods fit, they are called without a layer in between.
+An adapter is a module of `benchmarks.adapters` with two functions, `serve` and `client`, as `Library` declares them. Where a library's own
+methods fit, they are called without a layer in between. Streams are bundles of callables; sessions, of which a server has thousands, have
+methods and slots, since what an adapter keeps for each counts as the library's memory.
 """
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -22,17 +22,26 @@ class Stream(NamedTuple):
     drain: Callable[[], Awaitable[int]] | None = None  # read to the end and count the bytes, where `read` is not the fast way
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
+class Session(Protocol):
     """A WebTransport session, or what comes closest."""
 
-    open_bi: Callable[[], Awaitable[Stream]]
-    accept_bi: Callable[[], Awaitable[Stream]]
+    __slots__ = ()
     send_datagram: Callable[[bytes], Awaitable[object]]  # waits if the library can
     receive_datagram: Callable[[], Awaitable[bytes]]
-    close: Callable[[], Awaitable[object]]  # need not wait until the peer knows
-    dropped: Callable[[], int] = lambda: 0  # datagrams that this side has dropped, if the library counts them
-    on_the_wire: Callable[[], tuple[int, int]] | None = None  # datagrams in the packets that left and that came, if it counts those
+
+    async def open_bi(self) -> Stream: ...
+
+    async def accept_bi(self) -> Stream: ...
+
+    async def close(self) -> None: ...  # need not wait until the peer knows
+
+    def dropped(self) -> int:
+        """Datagrams that this side has dropped, if the library counts them."""
+        return 0
+
+    def on_the_wire(self) -> tuple[int, int] | None:
+        """Datagrams in the packets that left and that came, if it counts those."""
+        return None
 
 
 Handler = Callable[[str, Session], Awaitable[None]]  # the path, and the session that was accepted

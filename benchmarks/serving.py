@@ -85,8 +85,8 @@ class Counted:
         while perf_counter() - self._last < QUIET:
             await asyncio.sleep(QUIET)
         told = {"received": self._received, "seconds": self._last - self._first, "dropped": self._session.dropped()}
-        if self._session.on_the_wire:
-            told["came"] = self._session.on_the_wire()[1]
+        if wire := self._session.on_the_wire():
+            told["came"] = wire[1]
         await stream.write_all(json.dumps(told).encode())
 
 

@@ -51,44 +51,45 @@ def adapt_stream(session: WebTransportSession, stream_id: int) -> Stream:
     return Stream(write, finish, write_all, read, read_all)
 
 
-def adapt(session: WebTransportSession, lingering: Callable[[], Awaitable[object]] | None = None) -> Session:
-    """The session; of a client, *lingering* is what goes on behind the close, for three probe timeouts."""
-    events = session.events()
-    streams: asyncio.Queue[int] = asyncio.Queue()
-    receiving = False
-    tasks = set()
+class Adapted(Session):
+    """Of a client, *lingering* is what goes on behind the close, for three probe timeouts."""
 
-    async def open_bi() -> Stream:
-        return adapt_stream(session, await session.create_stream())
+    __slots__ = ("_closing", "_events", "_lingering", "_session", "_streams")
 
-    async def accept_bi() -> Stream:
-        if receiving:  # there is one queue of events for all
-            return adapt_stream(session, await streams.get())
-        async for event in events:
+    def __init__(self, session: WebTransportSession, lingering: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._session, self._lingering = session, lingering
+        self._events = session.events()
+        self._streams: asyncio.Queue[int] | None = None  # once datagrams are received
+        self._closing: asyncio.Task[object] | None = None
+
+    async def open_bi(self) -> Stream:
+        return adapt_stream(self._session, await self._session.create_stream())
+
+    async def accept_bi(self) -> Stream:
+        if self._streams:  # there is one queue of events for all
+            return adapt_stream(self._session, await self._streams.get())
+        async for event in self._events:
             if isinstance(event, WebTransportNewStream):
-                return adapt_stream(session, event.stream_id)
+                return adapt_stream(self._session, event.stream_id)
         raise SessionOver
 
-    async def send_datagram(data: bytes) -> None:
-        while not session.send_datagram_frame(data):
-            await session.get_datagram_tx_drain_event().wait()
+    async def send_datagram(self, data: bytes) -> None:
+        while not self._session.send_datagram_frame(data):
+            await self._session.get_datagram_tx_drain_event().wait()
 
-    async def receive_datagram() -> bytes:
-        nonlocal receiving
-        receiving = True
-        async for event in events:
+    async def receive_datagram(self) -> bytes:
+        self._streams = self._streams or asyncio.Queue()
+        async for event in self._events:
             if isinstance(event, WebTransportDatagramReceived):
                 return bytes(event.data)
             if isinstance(event, WebTransportNewStream):
-                streams.put_nowait(event.stream_id)
+                self._streams.put_nowait(event.stream_id)
         raise SessionOver
 
-    async def close() -> None:
-        session.close()
-        if lingering:
-            tasks.add(asyncio.create_task(lingering()))
-
-    return Session(open_bi, accept_bi, send_datagram, receive_datagram, close)
+    async def close(self) -> None:
+        self._session.close()
+        if self._lingering:
+            self._closing = asyncio.create_task(self._lingering())
 
 
 def free_port() -> int:
@@ -112,7 +113,7 @@ async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator
 
     async def serve_path(number: int, path: str) -> None:
         async def answer(session: WebTransportSession) -> None:
-            await handler(path, adapt(session))
+            await handler(path, Adapted(session))
 
         servers.append(await serve_webtransport("127.0.0.1", port + number, path, handler=answer, **files))
 
@@ -144,7 +145,7 @@ async def client(port: int) -> AsyncIterator[Connect]:
     async def connect(path: str) -> Session:
         stack = AsyncExitStack()
         connecting = connect_webtransport("127.0.0.1", port + PATHS.index(path), path, transport=transport, configuration=CONFIGURATION)
-        return adapt(await stack.enter_async_context(connecting), stack.aclose)
+        return Adapted(await stack.enter_async_context(connecting), stack.aclose)
 
     yield connect
     transport.stop()

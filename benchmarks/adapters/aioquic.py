@@ -53,6 +53,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
         stack = AsyncExitStack()
         connection = await stack.enter_async_context(quic_connect("127.0.0.1", port, configuration=config, create_protocol=Connection))
         await connection.request(f"127.0.0.1:{port}", path)
-        return connection.session(stack.aclose)
+        return h3_events.Adapted(connection, stack.aclose)
 
     yield connect

@@ -55,11 +55,11 @@ class Connection:
         self.h3: Any = None  # until ALPN has chosen it
         self._opened: set[int] = set()
         self._streams: dict[int, Incoming] = {}
-        self._accepted: asyncio.Queue[Stream | None] = asyncio.Queue()
+        self.accepted: asyncio.Queue[Stream | None] = asyncio.Queue()
         self._datagrams: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._answered = asyncio.get_running_loop().create_future()
         self._moved = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.tasks: set[asyncio.Task[None]] = set()
         self._session_id = 0
 
     def backlog(self, stream_id: int) -> int:
@@ -86,7 +86,7 @@ class Connection:
             self._streams[event.stream_id].feed(event.data, event.end_stream)
             return  # H3Connection would look for HTTP frames in what comes back on a stream that we opened
         elif kind == "ConnectionTerminated":
-            self._accepted.put_nowait(None)
+            self.accepted.put_nowait(None)
             self._datagrams.put_nowait(None)
             if not self.handler and not self._answered.done():
                 self._answered.set_exception(ConnectionError(event.reason_phrase))
@@ -98,7 +98,7 @@ class Connection:
         if kind == "WebTransportStreamDataReceived":
             if (incoming := self._streams.get(event.stream_id)) is None:
                 stream, incoming = self._stream(event.stream_id)
-                self._accepted.put_nowait(stream)
+                self.accepted.put_nowait(stream)
             incoming.feed(event.data, event.stream_ended)
         elif kind == "DatagramReceived":
             self._datagrams.put_nowait(event.data)
@@ -106,7 +106,7 @@ class Connection:
             self._session_id = event.stream_id
             self.h3.send_headers(event.stream_id, [(b":status", b"200"), (b"sec-webtransport-http3-draft", b"draft02")])
             path = dict(event.headers)[b":path"].decode()
-            self._tasks.add(asyncio.create_task(self.handler(path, self.session())))
+            self.tasks.add(asyncio.create_task(self.handler(path, Adapted(self))))
         elif kind == "HeadersReceived":
             self._answered.set_result(None)
 
@@ -118,33 +118,21 @@ class Connection:
         self.transmit()
         await self._answered
 
-    def session(self, lingering: Callable[[], Awaitable[object]] | None = None) -> Session:
-        """The session; of a client, *lingering* is what goes on behind the close, for three probe timeouts."""
+    async def open_bi(self) -> Stream:
+        while not self.may_open():
+            await self._progress()
+        stream_id = self.h3.create_webtransport_stream(self._session_id)
+        self._opened.add(stream_id)
+        return self._stream(stream_id)[0]
 
-        async def open_bi() -> Stream:
-            while not self.may_open():
-                await self._progress()
-            stream_id = self.h3.create_webtransport_stream(self._session_id)
-            self._opened.add(stream_id)
-            return self._stream(stream_id)[0]
+    async def send_datagram(self, data: bytes) -> None:
+        self._send_datagram(data)
+        self._transmit_soon()
+        while self.datagram_backlog() > 256:
+            await self._progress()
 
-        async def taken(queue: asyncio.Queue[Any]) -> Any:
-            if (item := await queue.get()) is None:
-                raise SessionOver
-            return item
-
-        async def send_datagram(data: bytes) -> None:
-            self._send_datagram(data)
-            self._transmit_soon()
-            while self.datagram_backlog() > 256:
-                await self._progress()
-
-        async def close() -> None:
-            self.close()
-            if lingering:
-                self._tasks.add(asyncio.create_task(lingering()))
-
-        return Session(open_bi, lambda: taken(self._accepted), send_datagram, lambda: taken(self._datagrams), close)
+    async def receive_datagram(self) -> bytes:
+        return taken(await self._datagrams.get())
 
     def _send_datagram(self, data: bytes) -> None:
         self.h3.send_datagram(self._session_id, data)
@@ -175,3 +163,31 @@ class Connection:
     async def _progress(self) -> None:
         self._moved.clear()
         await self._moved.wait()
+
+
+def taken(item: Any) -> Any:
+    """What came; None is the end."""
+    if item is None:
+        raise SessionOver
+    return item
+
+
+class Adapted(Session):
+    """Of a client, *lingering* is what goes on behind the close, for three probe timeouts."""
+
+    __slots__ = ("_connection", "_lingering", "receive_datagram", "send_datagram")
+
+    def __init__(self, connection: Connection, lingering: Callable[[], Awaitable[object]] | None = None) -> None:
+        self._connection, self._lingering = connection, lingering
+        self.send_datagram, self.receive_datagram = connection.send_datagram, connection.receive_datagram
+
+    async def open_bi(self) -> Stream:
+        return await self._connection.open_bi()
+
+    async def accept_bi(self) -> Stream:
+        return taken(await self._connection.accepted.get())
+
+    async def close(self) -> None:
+        self._connection.close()
+        if self._lingering:
+            self._connection.tasks.add(asyncio.create_task(self._lingering()))

@@ -23,31 +23,35 @@ def adapt_stream(halves: tuple[SendStream, RecvStream]) -> Stream:
     return Stream(send.write, send.finish, write_all, recv.read, recv.read)
 
 
-def adapt(session: TransportSession) -> Session:
-    async def open_bi() -> Stream:
-        return adapt_stream(await session.open_bi())
+class Adapted(Session):
+    __slots__ = ("_session", "receive_datagram", "send_datagram")
 
-    async def accept_bi() -> Stream:
-        return adapt_stream(await session.accept_bi())
+    def __init__(self, session: TransportSession) -> None:
+        self._session = session
+        self.send_datagram, self.receive_datagram = session.send_datagram, session.receive_datagram
 
-    async def close() -> None:
-        session.close()
+    async def open_bi(self) -> Stream:
+        return adapt_stream(await self._session.open_bi())
 
-    def dropped() -> int:
-        datagrams = session.stats().datagrams
+    async def accept_bi(self) -> Stream:
+        return adapt_stream(await self._session.accept_bi())
+
+    async def close(self) -> None:
+        self._session.close()
+
+    def dropped(self) -> int:
+        datagrams = self._session.stats().datagrams
         return datagrams.dropped_incoming + datagrams.dropped_outgoing
 
-    def on_the_wire() -> tuple[int, int]:
-        stats = session.stats()
+    def on_the_wire(self) -> tuple[int, int]:
+        stats = self._session.stats()
         return stats.datagram_frames_sent, stats.datagram_frames_received
-
-    return Session(open_bi, accept_bi, session.send_datagram, session.receive_datagram, close, dropped, on_the_wire)
 
 
 @asynccontextmanager
 async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator[int]:
     async def answer(request: SessionRequest) -> None:
-        await handler(request.path, adapt(await request.accept()))
+        await handler(request.path, Adapted(await request.accept()))
 
     async def accept(server: Server) -> None:
         async with asyncio.TaskGroup() as sessions:
@@ -66,6 +70,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
     async with Client(no_cert_verification=True) as connecting:
 
         async def connect(path: str) -> Session:
-            return adapt(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
+            return Adapted(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
 
         yield connect

@@ -21,18 +21,25 @@ def adapt_stream(stream: WebTransportStream) -> Stream:
     return Stream(stream.write, finish, stream.write_all, stream.read, stream.read_all)
 
 
-def adapt(session: WebTransportSession) -> Session:
-    async def open_bi() -> Stream:
-        return adapt_stream(await session.create_bidirectional_stream())
+class Adapted(Session):
+    __slots__ = ("_session", "receive_datagram", "send_datagram")
 
-    async def accept_bi() -> Stream:
-        return adapt_stream(await session.accept_bidirectional_stream())
+    def __init__(self, session: WebTransportSession) -> None:
+        self._session = session
+        self.send_datagram, self.receive_datagram = session.send_datagram, session.read_datagram
 
-    def dropped() -> int:
-        datagrams = session.datagrams
+    async def open_bi(self) -> Stream:
+        return adapt_stream(await self._session.create_bidirectional_stream())
+
+    async def accept_bi(self) -> Stream:
+        return adapt_stream(await self._session.accept_bidirectional_stream())
+
+    async def close(self) -> None:
+        await self._session.close()
+
+    def dropped(self) -> int:
+        datagrams = self._session.datagrams
         return datagrams.dropped_incoming + datagrams.dropped_outgoing
-
-    return Session(open_bi, accept_bi, session.send_datagram, session.read_datagram, session.close, dropped)
 
 
 @asynccontextmanager
@@ -42,7 +49,7 @@ async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator
 
         @app.route("/{role}")
         async def answer(session: WebTransportSession, role: str) -> None:
-            await handler(f"/{role}", adapt(session))
+            await handler(f"/{role}", Adapted(session))
 
         await app.server.listen()
         serving = asyncio.create_task(app.serve())
@@ -55,6 +62,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
     async with WebTransportClient(ClientConfig(verify_mode=ssl.CERT_NONE)) as connecting:
 
         async def connect(path: str) -> Session:
-            return adapt(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
+            return Adapted(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
 
         yield connect

@@ -33,26 +33,32 @@ def adapt_stream(stream: pywebtransport.stream.WebTransportStream) -> Stream:
     return Stream(write, finish, write_all, read, stream.read_all)
 
 
-def adapt(session: pywebtransport.WebTransportSession) -> Session:
-    streams = session.incoming_bidirectional_streams()
+class Adapted(Session):
+    __slots__ = ("_session", "_streams", "receive_datagram")
 
-    async def open_bi() -> Stream:
-        return adapt_stream(await session.create_bidirectional_stream())
+    def __init__(self, session: pywebtransport.WebTransportSession) -> None:
+        self._session = session
+        self._streams = session.incoming_bidirectional_streams()
+        self.receive_datagram = session.read_datagram
 
-    async def accept_bi() -> Stream:
-        return adapt_stream(await anext(streams))
+    async def open_bi(self) -> Stream:
+        return adapt_stream(await self._session.create_bidirectional_stream())
 
-    async def send_datagram(data: bytes) -> None:
-        await session.send_datagram(data=data)
+    async def accept_bi(self) -> Stream:
+        return adapt_stream(await anext(self._streams))
 
-    return Session(open_bi, accept_bi, send_datagram, session.read_datagram, session.close)
+    async def send_datagram(self, data: bytes) -> None:
+        await self._session.send_datagram(data=data)
+
+    async def close(self) -> None:
+        await self._session.close()
 
 
 @asynccontextmanager
 async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator[int]:
     async def answer(session: pywebtransport.WebTransportSession) -> None:
         await session.accept()
-        await handler(session.path, adapt(session))
+        await handler(session.path, Adapted(session))
 
     async def accept_sessions(connection: pywebtransport.connection.WebTransportConnection) -> None:
         async with asyncio.TaskGroup() as sessions:
@@ -81,6 +87,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
     async with pywebtransport.WebTransportClient(config=config) as connecting:
 
         async def connect(path: str) -> Session:
-            return adapt(await connecting.connect(url=f"https://127.0.0.1:{port}{path}"))
+            return Adapted(await connecting.connect(url=f"https://127.0.0.1:{port}{path}"))
 
         yield connect

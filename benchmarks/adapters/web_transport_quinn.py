@@ -40,26 +40,30 @@ def adapt_stream(halves: tuple[web_transport.SendStream, web_transport.RecvStrea
     return Stream(send.write, send.finish, write_all, read, recv.read, drain)
 
 
-def adapt(session: web_transport.Session) -> Session:
-    async def open_bi() -> Stream:
-        return adapt_stream(await session.open_bi())
+class Adapted(Session):
+    __slots__ = ("_session", "receive_datagram")
 
-    async def accept_bi() -> Stream:
-        return adapt_stream(await session.accept_bi())
+    def __init__(self, session: web_transport.Session) -> None:
+        self._session = session
+        self.receive_datagram = session.receive_datagram
 
-    async def send_datagram(data: bytes) -> None:
-        session.send_datagram(data)
+    async def open_bi(self) -> Stream:
+        return adapt_stream(await self._session.open_bi())
 
-    async def close() -> None:
-        session.close()
+    async def accept_bi(self) -> Stream:
+        return adapt_stream(await self._session.accept_bi())
 
-    return Session(open_bi, accept_bi, send_datagram, session.receive_datagram, close)
+    async def send_datagram(self, data: bytes) -> None:
+        self._session.send_datagram(data)
+
+    async def close(self) -> None:
+        self._session.close()
 
 
 @asynccontextmanager
 async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator[int]:
     async def answer(request: web_transport.SessionRequest) -> None:
-        await handler(urlsplit(request.url).path, adapt(await request.accept()))
+        await handler(urlsplit(request.url).path, Adapted(await request.accept()))
 
     async def accept(server: web_transport.Server) -> None:
         async with asyncio.TaskGroup() as sessions:
@@ -77,6 +81,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
     async with web_transport.Client(no_cert_verification=True) as connecting:
 
         async def connect(path: str) -> Session:
-            return adapt(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
+            return Adapted(await connecting.connect(f"https://127.0.0.1:{port}{path}"))
 
         yield connect

@@ -51,57 +51,60 @@ async def unused(*_arguments: object) -> bytes:
     raise NotImplementedError("a stream that is one message is written and read as a whole")
 
 
-def adapt(socket: Connection, path: str, connect: Connect | None = None) -> Session:
-    turn = asyncio.Lock()
-    others: list[Session] = []
-    questions: asyncio.Queue[str] = asyncio.Queue()
-    accepted = False
+class Adapted(Session):
+    __slots__ = ("_accepted", "_connect", "_others", "_path", "_questions", "_socket", "_turn", "send_datagram")
 
-    async def send_text(data: bytes) -> None:
-        await socket.send(data, text=True)
+    def __init__(self, socket: Connection, path: str, connect: Connect | None = None) -> None:
+        self._socket, self._path, self._connect = socket, path, connect
+        self._turn: asyncio.Lock | None = None
+        self._questions: asyncio.Queue[str] | None = asyncio.Queue() if path == "/count" else None
+        self._others: list[Session] = []
+        self._accepted = False
+        self.send_datagram = socket.send
 
-    async def answer() -> bytes:
-        async with turn:  # answers come in the order in which they were asked for
-            return await socket.recv(decode=False)
+    async def _send_text(self, data: bytes) -> None:
+        await self._socket.send(data, text=True)
 
-    async def open_bi() -> Stream:
-        if path in MESSAGES:
-            return message(socket.send if path == "/rpc" else send_text, answer)
-        others.append(await connect(path))
-        return await others[-1].accept_bi()
+    async def _answer(self) -> bytes:
+        self._turn = self._turn or asyncio.Lock()
+        async with self._turn:  # answers come in the order in which they were asked for
+            return await self._socket.recv(decode=False)
 
-    async def accept_bi() -> Stream:
-        nonlocal accepted
-        if path in MESSAGES:
-            asked = await (socket.recv(decode=False) if path == "/rpc" else questions.get())
+    async def open_bi(self) -> Stream:
+        if self._path in MESSAGES:
+            return message(self._socket.send if self._path == "/rpc" else self._send_text, self._answer)
+        self._others.append(await self._connect(self._path))
+        return await self._others[-1].accept_bi()
+
+    async def accept_bi(self) -> Stream:
+        if self._path in MESSAGES:
+            asked = await (self._socket.recv(decode=False) if self._path == "/rpc" else self._questions.get())
 
             async def request() -> bytes:
                 return asked
 
-            return message(socket.send, request)
-        if accepted:
-            await socket.wait_closed()
-            raise socket.protocol.close_exc
-        accepted = True
-        return whole_connection(socket)
+            return message(self._socket.send, request)
+        if self._accepted:
+            await self._socket.wait_closed()
+            raise self._socket.protocol.close_exc
+        self._accepted = True
+        return whole_connection(self._socket)
 
-    async def receive_datagram() -> bytes:
-        while isinstance(received := await socket.recv(), str):
-            questions.put_nowait(received)
+    async def receive_datagram(self) -> bytes:
+        while isinstance(received := await self._socket.recv(), str):
+            self._questions.put_nowait(received)
         return received
 
-    async def close() -> None:
-        for session in others:
+    async def close(self) -> None:
+        for session in self._others:
             await session.close()
-        await socket.close()
-
-    return Session(open_bi, accept_bi, socket.send, receive_datagram, close)
+        await self._socket.close()
 
 
 @asynccontextmanager
 async def serve(certificate: Path, key: Path, handler: Handler) -> AsyncIterator[int]:
     async def answer(socket: ServerConnection) -> None:
-        await handler(socket.request.path, adapt(socket, socket.request.path))
+        await handler(socket.request.path, Adapted(socket, socket.request.path))
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
@@ -115,6 +118,6 @@ async def client(port: int) -> AsyncIterator[Connect]:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
 
     async def connect(path: str) -> Session:
-        return adapt(await websockets_connect(f"wss://127.0.0.1:{port}{path}", ssl=context, **OPTIONS), path, connect)
+        return Adapted(await websockets_connect(f"wss://127.0.0.1:{port}{path}", ssl=context, **OPTIONS), path, connect)
 
     yield connect
