@@ -157,7 +157,7 @@ class WebTransportClient:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {'closed' if self._closed else f'{len(self._connections)} connections'}>"
+        return f"<{type(self).__name__} {'closed' if self._closed else 'open'}, connections: {len(self._connections)}>"
 
     async def _connect(
         self, url: str, headers: Headers, subprotocols: Sequence[str], seconds: float, *, shared: bool

@@ -115,7 +115,7 @@ class SessionPool:
         await self.close()
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._url} {'closed' if self._closed else f'{self.idle} idle, {self.lent} lent'}>"
+        return f"<{type(self).__name__} {self._url} {'closed' if self._closed else 'open'}, idle: {self.idle}, lent: {self.lent}>"
 
     async def _acquire(self) -> WebTransportSession:
         await self._places.acquire()
