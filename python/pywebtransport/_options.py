@@ -31,7 +31,8 @@ def client(config: ClientConfig) -> web_transport.Client:
 def server(config: ServerConfig, bind: str, http_handler: Callable[..., Any] | None = None) -> web_transport.Server:
     """The transport's server; it listens from now on."""
     if config.certfile is None:
-        raise ConfigurationError("certfile must be the path of a PEM file: a server needs a certificate", "certfile", None)
+        message = "certfile must be the path of a PEM file: a server needs a certificate; run(dev=True) makes one"
+        raise ConfigurationError(message, "certfile", None)
     options = _common(config) | _identity(config)
     options |= {"max_connections": config.max_connections, "max_sessions": config.max_sessions, "allowed_origins": config.allowed_origins}
     if config.verify_mode != ssl.CERT_NONE:

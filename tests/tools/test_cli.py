@@ -325,9 +325,10 @@ async def test_an_application_is_served_and_served_anew(tmp_path: Path, pem: tup
         ("import nowhere_at_all", "needs one that is not installed: nowhere_at_all"),
         ("1 / 0", "cannot be imported: ZeroDivisionError: division by zero ("),
         ("app = 1", "is not a ServerApp: 1"),
+        ("from pywebtransport import ServerApp; app = ServerApp()", "has no certificate: --certfile and --keyfile"),
     ],
 )
-async def test_an_application_that_is_none_is_told_in_one_line(tmp_path: Path, source: str, error: str) -> None:
+async def test_an_application_that_cannot_be_served_is_told_in_one_line(tmp_path: Path, source: str, error: str) -> None:
     (tmp_path / "broken.py").write_text(source)
     ended = await run("serve", "broken:app", cwd=tmp_path)
     assert ended.status in (1, 2)

@@ -77,6 +77,8 @@ def _run(arguments: argparse.Namespace) -> int:
             raise CommandError("--dev makes a certificate: --certfile and --keyfile are for servers without it")
         app.run(host, port, dev=True)
     elif arguments.certfile is None and arguments.keyfile is None:
+        if config.certfile is None:
+            raise CommandError("the application has no certificate: --certfile and --keyfile give it one, and --dev makes one")
         serve(app, host, port)
     else:
         with certificate(arguments) as own:
