@@ -36,6 +36,9 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(25);
 /// However long a round trip is, a reset waits no longer than this for the header
 const LONGEST_HOLD: Duration = Duration::from_secs(1);
 
+/// Pieces shorter than this are copied behind the header: QUIC then has one piece to keep instead of two
+const SHORT: usize = 1 << 10;
+
 /// HTTP/3's own streams go before any of the application's (WT §3.4)
 pub(crate) const CRITICAL_PRIORITY: i32 = i32::MAX;
 
@@ -65,13 +68,8 @@ pub(crate) struct Stream {
 
 impl Stream {
     pub(crate) fn local(session: StreamId, dir: Dir, rank: Rank, now: Instant) -> Self {
-        let mut send = SendHalf { rank, ..SendHalf::default() };
-        let mut header = BytesMut::new();
-        varint::encode(signal(dir), &mut header);
-        varint::encode(VarInt::from(session).into_inner(), &mut header);
-        send.header_left = header.len();
-        send.opened = Some(now);
-        send.queue.push_back(header.freeze());
+        let header = Some([signal(dir), VarInt::from(session).into_inner()]);
+        let send = SendHalf { rank, header, opened: Some(now), ..SendHalf::default() };
         Self { session, send: Some(send), recv: (dir == Dir::Bi).then(RecvHalf::default) }
     }
 
@@ -107,6 +105,8 @@ pub(crate) struct SendHalf {
     pub(crate) rank: Rank,
     /// The scheduler has it
     pub(crate) scheduled: bool,
+    /// What goes before all that is in the queue
+    header: Option<[u64; 2]>,
     /// Bytes at the front of the queue that are ours, not the application's
     header_left: usize,
     /// When we sent the header; `None` where the peer opened the stream
@@ -136,9 +136,9 @@ impl SendHalf {
     /// Give QUIC the header, and what it takes of up to `max` bytes of the application
     pub(crate) fn feed(&mut self, mut quic: SendStream<'_>, max: usize, now: Instant, rtt: Duration) -> Fed {
         let mut fed = Fed { bytes: 0, blocked: false };
+        self.queue_header();
         while let Some(mut chunk) = self.queue.pop_front() {
-            let is_header = self.header_left > 0;
-            let room = if is_header { self.header_left } else { max - fed.bytes };
+            let room = (max - fed.bytes).saturating_add(self.header_left);
             let rest = chunk.split_off(room.min(chunk.len()));
             if !rest.is_empty() {
                 self.queue.push_front(rest);
@@ -147,8 +147,11 @@ impl SendHalf {
                 break;
             }
             match quic.write_chunks(std::slice::from_mut(&mut chunk)) {
-                Ok(written) if is_header => self.header_left -= written.bytes,
-                Ok(written) => fed.bytes += written.bytes,
+                Ok(written) => {
+                    let ours = written.bytes.min(self.header_left);
+                    self.header_left -= ours;
+                    fed.bytes += written.bytes - ours;
+                }
                 Err(WriteError::Blocked) => fed.blocked = true,
                 Err(WriteError::Stopped(_) | WriteError::ClosedStream) => {
                     self.queue.clear();
@@ -172,6 +175,19 @@ impl SendHalf {
         fed
     }
 
+    /// The header becomes the first bytes of the queue, in one piece with those of the application if they are few
+    fn queue_header(&mut self) {
+        let Some(header) = self.header.take() else { return };
+        let is_short = self.queue.front().is_some_and(|first| first.len() < SHORT);
+        let first = if is_short { self.queue.pop_front() } else { None }.unwrap_or_default();
+        // Not a byte too long, or it would be counted in memory of its own
+        let mut bytes = BytesMut::with_capacity(header.into_iter().map(varint::size).sum::<usize>() + first.len());
+        header.into_iter().for_each(|value| varint::encode(value, &mut bytes));
+        self.header_left = bytes.len();
+        bytes.extend_from_slice(&first);
+        self.queue.push_front(bytes.freeze());
+    }
+
     /// Give back the memory of a queue that is longer than what waits in it
     pub(crate) fn shrink(&mut self) {
         self.queue.shrink_to_fit();
@@ -184,7 +200,7 @@ impl SendHalf {
 
     /// Whether bytes wait to be fed
     pub(crate) fn is_waiting(&self) -> bool {
-        !self.queue.is_empty()
+        self.header.is_some() || !self.queue.is_empty()
     }
 
     /// Until when the FIN of a stream without data waits: Firefox closes the connection when it comes with the header
@@ -203,8 +219,10 @@ impl SendHalf {
     /// Forget all but the header; returns how many bytes of the application that were
     pub(crate) fn clear(&mut self) -> usize {
         let queued: usize = self.queue.iter().map(Bytes::len).sum();
-        let keep = usize::from(self.header_left > 0);
-        self.queue.truncate(keep);
+        self.queue.truncate(usize::from(self.header_left > 0));
+        if let Some(header) = self.queue.front_mut() {
+            header.truncate(self.header_left);
+        }
         queued - self.header_left
     }
 }
@@ -218,4 +236,39 @@ pub(crate) struct RecvHalf {
     pub(crate) held_expired: bool,
     /// The session is over, but all of this stream was here: its last bytes
     pub(crate) tail: Option<VecDeque<Bytes>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fresh(now: Instant) -> SendHalf {
+        Stream::local(VarInt::from_u32(4).into(), Dir::Uni, Rank::default(), now).send.unwrap()
+    }
+
+    /// WT §4.3: whatever becomes of the bytes, the peer must learn whose stream it is
+    #[test]
+    #[allow(clippy::disallowed_methods)] // any instant will do
+    fn the_header_is_one_piece_with_few_bytes_and_stays_when_they_go() {
+        let header: &[u8] = &[0x40, 0x54, 0x04];
+        let mut send = fresh(Instant::now());
+        assert!(send.is_waiting());
+        send.push(Bytes::from_static(b"few"));
+        send.queue_header();
+        assert_eq!(send.queue, [[header, b"few"].concat()]);
+        assert_eq!(send.clear(), 3);
+        assert_eq!(send.queue, [header]);
+
+        let mut send = fresh(Instant::now());
+        send.push(Bytes::from(vec![7; SHORT]));
+        send.queue_header();
+        assert_eq!((send.waiting(), &send.queue[0][..]), (2, header));
+
+        let mut send = fresh(Instant::now());
+        send.push(Bytes::from_static(b"few"));
+        assert_eq!(send.clear(), 3);
+        assert!(send.is_waiting());
+        send.queue_header();
+        assert_eq!(send.queue, [header]);
+    }
 }
