@@ -463,21 +463,21 @@ impl Endpoint {
             return; // as after most calls
         }
         let mut events = std::mem::take(&mut connection.events);
-        for event in events.drain(..) {
+        for event in &events {
             match event {
                 Event::SessionEstablished { connect, .. } => {
-                    self.attempts.remove(&connect);
+                    self.attempts.remove(connect);
                     self.totals.sessions_accepted += 1;
                 }
-                Event::ConnectFailed { connect, ref error } => {
-                    self.attempts.remove(&connect);
+                Event::ConnectFailed { connect, error } => {
+                    self.attempts.remove(connect);
                     self.totals.sessions_rejected += u64::from(matches!(error, ConnectError::Rejected(_)));
                 }
+                Event::ConnectionGone { .. } => self.live -= 1,
                 _ => {}
             }
-            self.live -= usize::from(matches!(event, Event::ConnectionGone { .. }));
-            self.events.push_back(event);
         }
+        self.events.append(&mut events);
         self.spare = events;
     }
 

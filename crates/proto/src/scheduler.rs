@@ -118,13 +118,18 @@ impl Scheduler {
     pub(crate) fn served(&mut self, session: StreamId, rank: Rank) -> Rank {
         self.clock += 1;
         let turn = self.clock;
-        if let Some(found) = self.sessions.get_mut(&session)
+        let alone = self.sessions.len() == 1;
+        let Some(found) = self.sessions.get_mut(&session) else { return Rank { turn, ..rank } };
+        // Who has no rival needs no turn: to the first that comes it has been served long ago, which is worth one quantum
+        if found.groups.len() > 1
             && let Some(group) = found.groups.get_mut(&rank.group)
         {
             if found.ready.remove(&(group.turn, rank.group)) {
                 found.ready.insert((turn, rank.group));
             }
             group.turn = turn;
+        }
+        if !alone {
             if self.ready.remove(&(found.turn, session)) {
                 self.ready.insert((turn, session));
             }
