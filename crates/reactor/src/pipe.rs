@@ -71,28 +71,42 @@ pub enum StreamError {
 }
 
 /// Tokens of callers that found nothing to do
-///
-/// An object's operation waits under one number, however many tasks wait for it, so there is hardly ever a second.
 #[derive(Debug, Default)]
-pub struct Waiters(Vec<u64>);
+pub struct Waiters(Parked);
+
+/// An object's operation waits under one number, however many tasks wait for it, so there is hardly ever a second
+#[derive(Debug, Default)]
+enum Parked {
+    #[default]
+    Nobody,
+    One(u64),
+    Many(Vec<u64>),
+}
 
 impl Waiters {
     /// Keep `token` until the next wake
     pub fn park(&mut self, token: u64) {
-        if !self.0.contains(&token) {
-            self.0.push(token);
+        match &mut self.0 {
+            Parked::Nobody => self.0 = Parked::One(token),
+            Parked::One(one) if *one != token => self.0 = Parked::Many(vec![*one, token]),
+            Parked::Many(tokens) if !tokens.contains(&token) => tokens.push(token),
+            Parked::One(_) | Parked::Many(_) => {}
         }
     }
 
     /// Hand all tokens over
     pub fn wake(&mut self, woken: &mut Vec<u64>) {
-        woken.append(&mut self.0);
+        match mem::take(&mut self.0) {
+            Parked::Nobody => {}
+            Parked::One(token) => woken.push(token),
+            Parked::Many(mut tokens) => woken.append(&mut tokens),
+        }
     }
 
     /// Whether nobody waits
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        matches!(self.0, Parked::Nobody)
     }
 }
 
@@ -145,6 +159,15 @@ impl Queue {
         }
         self.len -= taken.len;
         taken
+    }
+
+    /// All bytes, appended to `chunks`
+    fn drain(&mut self, chunks: &mut Vec<Bytes>) {
+        chunks.extend(self.chunks.drain(..));
+        if !self.tail.is_empty() {
+            chunks.push(mem::take(&mut self.tail).freeze());
+        }
+        self.len = 0;
     }
 
     fn clear(&mut self) {

@@ -201,9 +201,7 @@ impl SendPipe {
     pub fn take(&self, chunks: &mut Vec<Bytes>) -> Flushed {
         let mut send = lock(&self.0);
         send.flushing = false;
-        send.queue.cut_tail();
-        send.queue.len = 0;
-        chunks.extend(send.queue.chunks.drain(..));
+        send.queue.drain(chunks);
         Flushed { finish: std::mem::take(&mut send.finish), reset: send.reset.take() }
     }
 
