@@ -191,7 +191,7 @@ impl Session {
 
     /// Whether streams and datagrams flow
     pub(crate) fn is_open(&self) -> bool {
-        self.phase == Phase::Open
+        matches!(self.phase, Phase::Open)
     }
 
     /// Whether nothing can come of this session any more

@@ -20,6 +20,11 @@ const DATAGRAM_BATCH: usize = 32 << 10;
 /// RFC 9297 §2.1
 const MAX_QUARTER_STREAM_ID: u64 = (1 << 60) - 1;
 
+/// What stands for a session in its datagrams
+fn quarter(session: StreamId) -> u64 {
+    VarInt::from(session).into_inner() / 4
+}
+
 impl Connection {
     pub(super) fn receive_datagrams(&mut self, now: Instant) {
         while let Some(mut datagram) = self.quic.datagrams().recv() {
@@ -50,8 +55,12 @@ impl Connection {
     /// It is known from the request on, so that whoever accepts it knows at once
     pub(crate) fn max_datagram_size(&mut self, session: StreamId) -> Option<usize> {
         self.sessions.get(&session).filter(|session| session.is_open() || session.phase == Phase::Requested)?;
-        let quarter = varint::size(VarInt::from(session).into_inner() / 4);
-        self.quic.datagrams().max_size().map(|max| max.saturating_sub(quarter))
+        self.room_beside(quarter(session))
+    }
+
+    /// What a datagram can carry beside its session's number
+    fn room_beside(&mut self, quarter: u64) -> Option<usize> {
+        self.quic.datagrams().max_size().map(|max| max.saturating_sub(varint::size(quarter)))
     }
 
     /// How many bytes of datagrams may be handed over now: a batch at a time, and none that would overtake the answer
@@ -83,12 +92,14 @@ impl Connection {
         if !self.session_is_open(session) {
             return Err(DatagramError::Closed);
         }
-        let max = self.max_datagram_size(session).ok_or(DatagramError::UnsupportedByPeer)?;
+        let quarter = quarter(session);
+        let max = self.room_beside(quarter).ok_or(DatagramError::UnsupportedByPeer)?;
         if payload.len() > max {
             return Err(DatagramError::TooLarge { len: payload.len(), max });
         }
-        let mut datagram = BytesMut::with_capacity(8 + payload.len());
-        varint::encode(VarInt::from(session).into_inner() / 4, &mut datagram);
+        // Not a byte too long, or it would be counted in memory of its own
+        let mut datagram = BytesMut::with_capacity(varint::size(quarter) + payload.len());
+        varint::encode(quarter, &mut datagram);
         datagram.extend_from_slice(payload);
         self.quic.datagrams().send(datagram.freeze(), false).map_err(|error| match error {
             SendDatagramError::Blocked(_) => DatagramError::Blocked,
