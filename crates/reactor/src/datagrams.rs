@@ -112,6 +112,10 @@ impl Queue {
             || self.bytes > self.limits.max_bytes().saturating_mul(times)
     }
 
+    fn is_half_full(&self) -> bool {
+        self.datagrams.len() > self.limits.max_buffered.div_ceil(2) || self.bytes > self.limits.max_bytes() / 2
+    }
+
     fn drop_above(&mut self, times: usize) {
         while self.is_above(times) {
             let last = if self.limits.drop_newest { self.datagrams.pop_back() } else { self.datagrams.pop_front() };
@@ -279,12 +283,17 @@ struct In {
 }
 
 impl Incoming {
-    pub(crate) fn push(&self, payload: &[u8], now: Instant, woken: &mut Vec<u64>) {
+    /// Queue one. Returns whether there are now enough, where there were not: whoever takes them that fast should be given the time to
+    /// before there are more. It is not said again to one who is slower than they come, nor to one who does not come.
+    pub(crate) fn push(&self, payload: &[u8], now: Instant, woken: &mut Vec<u64>) -> bool {
         let mut incoming = lock(&self.0);
         let queue = incoming.queue.made();
         queue.counts.passed += 1;
+        let were_enough = queue.is_half_full();
         queue.push(payload, 1, || now);
+        let are_enough = queue.is_half_full();
         incoming.receivers.wake(woken);
+        !were_enough && are_enough
     }
 
     /// The next one; `None`: nothing yet, and `token` is parked
@@ -373,6 +382,23 @@ mod tests {
         incoming.push(b"", Instant::now(), &mut woken);
         assert_eq!(woken, [3]);
         assert_eq!(incoming.pop(3, Instant::now), Some(Bytes::new()));
+    }
+
+    #[test]
+    fn whoever_takes_them_as_they_come_is_given_the_time_to() {
+        let (incoming, now) = (Incoming::default(), Instant::now());
+        let pushed = |count| (0..count).filter(|_| incoming.push(b"x", now, &mut Vec::new())).count();
+        assert_eq!(pushed(MAX_BUFFERED), 1);
+        assert_eq!(pushed(MAX_BUFFERED), 0); // nobody comes
+        assert!(incoming.pop(1, || now).is_some());
+        assert_eq!(pushed(MAX_BUFFERED), 0); // somebody does, but slowly
+        while incoming.pop(1, || now).is_some() {}
+        assert_eq!(pushed(MAX_BUFFERED / 2), 0);
+        assert_eq!(pushed(1), 1);
+        // Who wants only the newest waits for none
+        incoming.set_limits(DatagramLimits { max_buffered: 1, ..DatagramLimits::default() }, now);
+        while incoming.pop(1, || now).is_some() {}
+        assert_eq!(pushed(10), 0);
     }
 
     #[test]

@@ -283,3 +283,77 @@ pub(crate) fn leak_if_forked<T>(epoch: Epoch, shared: &Arc<T>) -> bool {
     }
     forked
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::{Duration, Instant, SystemTime};
+
+    use webtransport_proto::Response;
+    use webtransport_proto::tls::{Verification, generate_self_signed};
+
+    use super::*;
+    use crate::datagrams::DatagramLimits;
+
+    /// An endpoint that nobody turns but its loop, whatever else the system has to do
+    #[allow(clippy::unwrap_used)]
+    fn without_thread(proto: Endpoint, socket: Socket, mailbox: &Arc<Mailbox>) -> EndpointHandle {
+        let (reactor, _poll) = Reactor::new(proto, socket).unwrap();
+        let shared = Arc::clone(reactor.shared());
+        shared.helm.launch(reactor);
+        shared.attach(Arc::clone(mailbox));
+        EndpointHandle { shared, next_connect: AtomicU64::new(0) }
+    }
+
+    /// Several packets come at once, and each carries more than half of the datagrams that the session keeps
+    #[test]
+    fn a_flood_leaves_the_loop_time_to_take_it() {
+        const SENT: usize = 150;
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let (certificate, key) = generate_self_signed(&["localhost".into()], SystemTime::now()).unwrap();
+        let server = Endpoint::server(Config::default(), ServerTls::new(vec![certificate], &key).unwrap()).unwrap();
+        let server = without_thread(server, Socket::server((Ipv4Addr::LOCALHOST, 0).into()).unwrap(), &mailbox);
+        let client = Endpoint::client(Config::default(), ClientTls::new(Verification::Dangerous).unwrap()).unwrap();
+        let client = without_thread(client, Socket::client().unwrap(), &mailbox);
+        let target = Target {
+            remote: server.local_address(),
+            server_name: "localhost".into(),
+            authority: "localhost".into(),
+            path: "/".into(),
+            headers: Vec::new(),
+            subprotocols: Vec::new(),
+            pool: false,
+            require_subprotocol: false,
+        };
+        let connecting = client.connect(target).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let drain = || {
+            assert!(Instant::now() < deadline, "it took too long");
+            mailbox.drain();
+        };
+        let there = loop {
+            match server.accept(1) {
+                Some(request) => break request.accept(Response::new(200)).unwrap(),
+                None => drain(),
+            }
+        };
+        let here = loop {
+            match connecting.poll(2).unwrap() {
+                Some(session) => break session,
+                None => drain(),
+            }
+        };
+        there.limit_incoming_datagrams(DatagramLimits { max_buffered: 64, ..DatagramLimits::default() });
+        for _ in 0..SENT {
+            here.send_datagram(&[7; 1000]).unwrap();
+        }
+        let mut received = 0;
+        while received + (there.datagram_counts().1.dropped as usize) < SENT {
+            drain();
+            while there.receive_datagram(3).unwrap().is_some() {
+                received += 1;
+            }
+        }
+        assert_eq!(received, SENT);
+    }
+}

@@ -161,9 +161,10 @@ impl Helm {
     /// The loop has turned; returns whether the thread must be woken to make other plans
     fn reschedule(&self, due: Option<Instant>, now: Instant) -> bool {
         let mut plan = lock(&self.plan);
-        plan.due = due;
         let look = now + 2 * PATIENCE;
-        let latest = due.filter(|due| *due > now).map_or(look, |due| due.min(look));
+        // What was left for now the loop comes back for: the thread has no business there before it looks for the loop
+        plan.due = due.map(|due| if due > now { due } else { look });
+        let latest = plan.due.map_or(look, |due| due.min(look));
         let late = plan.alarm.is_none_or(|alarm| alarm > latest);
         if late {
             plan.alarm = Some(latest);

@@ -6,6 +6,7 @@
 
 mod events;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use std::{io, mem};
@@ -71,6 +72,10 @@ pub(crate) struct Reactor {
     outgoing: Vec<u8>,
     /// Sessions with datagrams to send
     feeding: Vec<Arc<Session>>,
+    /// What came and was not looked at yet
+    received: VecDeque<Received>,
+    /// Somebody should come for datagrams before there are more
+    crowded: bool,
     /// Streams to read at the end of the batch
     unread: Vec<Arc<RecvStream>>,
     /// Sessions whose figures may have changed in this turn
@@ -80,7 +85,6 @@ pub(crate) struct Reactor {
 
     // Empty between uses; they keep their memory
     commands: Vec<Command>,
-    received: Vec<Received>,
     chunks: Vec<Bytes>,
 
     /// Dropped last: then the socket is closed, and the handles may say so
@@ -135,11 +139,12 @@ impl Reactor {
             blocked: None,
             outgoing: Vec::new(),
             feeding: Vec::new(),
+            received: VecDeque::new(),
+            crowded: false,
             unread: Vec::new(),
             touched: Vec::new(),
             woken: Vec::new(),
             commands: Vec::new(),
-            received: Vec::new(),
             chunks: Vec::new(),
         };
         Ok((reactor, poll))
@@ -154,7 +159,7 @@ impl Reactor {
     pub(crate) fn turn(&mut self, now: Instant, caller: Caller, readable: bool) -> Option<Instant> {
         self.readable |= readable;
         self.obey(now);
-        let more_to_receive = self.receive(if caller == Caller::Loop { 1 } else { RECEIVE_ROUNDS });
+        let more_to_receive = self.receive(caller);
         if self.proto.poll_timeout().is_some_and(|timeout| timeout <= self.now) {
             self.proto.handle_timeout(self.now);
         }
@@ -310,22 +315,27 @@ impl Reactor {
     }
 
     /// Receive what has come, within bounds; returns whether there may be more
-    fn receive(&mut self, rounds: usize) -> bool {
-        for _ in 0..rounds {
-            if !self.readable {
-                return false;
-            }
-            let mut received = mem::take(&mut self.received);
-            match self.socket.receive(&mut received, &self.shared.buffers) {
-                Ok(more) => self.readable = more,
-                // The echo of a packet that could not be delivered, most likely. What comes next rings anew.
-                Err(error) => {
-                    tracing::debug!(%error, "cannot receive");
-                    self.readable = false;
+    ///
+    /// One packet may carry nearly as many datagrams as a session keeps. So that none is dropped while the application takes them
+    /// as fast as they come, a loop is left to do that before it goes on; a thread that turns has the loop beside it.
+    fn receive(&mut self, caller: Caller) -> bool {
+        for _ in 0..if caller == Caller::Loop { 1 } else { RECEIVE_ROUNDS } {
+            if self.received.is_empty() {
+                if !self.readable {
+                    return false;
+                }
+                match self.socket.receive(&mut self.received, &self.shared.buffers) {
+                    Ok(more) => self.readable = more,
+                    // The echo of a packet that could not be delivered, most likely. What comes next rings anew.
+                    Err(error) => {
+                        tracing::debug!(%error, "cannot receive");
+                        self.readable = false;
+                    }
                 }
             }
             self.now = Instant::now();
-            for Received { remote, local_ip, ecn, stride, mut data } in received.drain(..) {
+            self.crowded = false;
+            while let Some(Received { remote, local_ip, ecn, stride, mut data }) = self.received.pop_front() {
                 while !data.is_empty() {
                     let datagram = data.split_to(stride.min(data.len()));
                     self.proto.handle_datagram(self.now, remote, local_ip, ecn, datagram);
@@ -333,11 +343,13 @@ impl Reactor {
                     // when there are too many
                     self.events();
                 }
+                if self.crowded && caller == Caller::Loop {
+                    break;
+                }
             }
-            self.received = received;
             self.read_streams();
         }
-        self.readable
+        self.readable || !self.received.is_empty()
     }
 
     /// Send what there is to send, within bounds; returns whether there may be more

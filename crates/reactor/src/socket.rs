@@ -3,6 +3,7 @@
 //! An IPv6 socket serves both families, and the system shows IPv4 peers as `::ffff:a.b.c.d`. Nobody else sees that:
 //! addresses are plain on this side of the module, and mapped where the system wants them so.
 
+use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -129,7 +130,7 @@ impl Socket {
     ///
     /// # Errors
     /// Whatever the system says but that there is nothing. It may be about an earlier send, and harms nobody.
-    pub(crate) fn receive(&mut self, received: &mut Vec<Received>, spares: &Buffers) -> io::Result<bool> {
+    pub(crate) fn receive(&mut self, received: &mut VecDeque<Received>, spares: &Buffers) -> io::Result<bool> {
         let mut slices = self.buffers.iter_mut();
         let mut slices: [IoSliceMut<'_>; RECEIVE_BATCH] =
             std::array::from_fn(|_| IoSliceMut::new(slices.next().map_or(&mut [], |buffer| &mut buffer[..])));
@@ -146,7 +147,7 @@ impl Socket {
                 given.truncate(meta.len);
                 given
             };
-            received.push(Received {
+            received.push_back(Received {
                 remote: plain(meta.addr),
                 local_ip: meta.dst_ip.map(|ip| ip.to_canonical()),
                 ecn: meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),

@@ -79,7 +79,7 @@ impl Reactor {
             }
             Event::DatagramReceived { session, payload } => {
                 if let Some(SessionEntry { session, .. }) = self.sessions.get(&session) {
-                    session.incoming.push(&payload, self.now, &mut self.woken);
+                    self.crowded |= session.incoming.push(&payload, self.now, &mut self.woken);
                     if session.touch() {
                         self.touched.push(Arc::clone(session));
                     }
