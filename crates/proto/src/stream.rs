@@ -67,9 +67,9 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn local(session: StreamId, dir: Dir, rank: Rank, now: Instant) -> Self {
+    pub(crate) fn local(session: StreamId, dir: Dir, rank: Rank) -> Self {
         let header = Some([signal(dir), VarInt::from(session).into_inner()]);
-        let send = SendHalf { rank, header, opened: Some(now), ..SendHalf::default() };
+        let send = SendHalf { rank, header, ..SendHalf::default() };
         Self { session, send: Some(send), recv: (dir == Dir::Bi).then(RecvHalf::default) }
     }
 
@@ -109,8 +109,8 @@ pub(crate) struct SendHalf {
     header: Option<[u64; 2]>,
     /// Bytes at the front of the queue that are ours, not the application's
     header_left: usize,
-    /// When we sent the header; `None` where the peer opened the stream
-    opened: Option<Instant>,
+    /// When QUIC got the header; `None` before that, and where the peer opened the stream
+    header_sent: Option<Instant>,
     /// The application wrote something
     written: bool,
     /// `finish` was called
@@ -149,7 +149,10 @@ impl SendHalf {
             match quic.write_chunks(std::slice::from_mut(&mut chunk)) {
                 Ok(written) => {
                     let ours = written.bytes.min(self.header_left);
-                    self.header_left -= ours;
+                    if ours > 0 {
+                        self.header_left -= ours;
+                        self.header_sent = Some(now);
+                    }
                     fed.bytes += written.bytes - ours;
                 }
                 Err(WriteError::Blocked) => fed.blocked = true,
@@ -205,14 +208,16 @@ impl SendHalf {
 
     /// Until when the FIN of a stream without data waits: Firefox closes the connection when it comes with the header
     pub(crate) fn fin_hold(&self, now: Instant, rtt: Duration) -> Option<Instant> {
-        let until = self.opened? + rtt.min(LONGEST_HOLD);
+        let until = self.header_sent? + rtt.min(LONGEST_HOLD);
         (!self.written && now < until).then_some(until)
     }
 
     /// Until when a reset waits, so that the header arrives first, even if its packet is lost once: QUIC notices that
     /// after about three round trips and the peer's `max_ack_delay` (RFC 9002 §6.2.1), and the second one travels too
     pub(crate) fn reset_hold(&self, now: Instant, rtt: Duration) -> Option<Instant> {
-        let until = self.opened? + (4 * rtt + 2 * MAX_ACK_DELAY).min(LONGEST_HOLD);
+        let waits = self.header.is_some() || self.header_left > 0;
+        let sent = if waits { now } else { self.header_sent? }; // it leaves together with what is said now
+        let until = sent + (4 * rtt + 2 * MAX_ACK_DELAY).min(LONGEST_HOLD);
         (now < until).then_some(until)
     }
 
@@ -242,16 +247,15 @@ pub(crate) struct RecvHalf {
 mod tests {
     use super::*;
 
-    fn fresh(now: Instant) -> SendHalf {
-        Stream::local(VarInt::from_u32(4).into(), Dir::Uni, Rank::default(), now).send.unwrap()
+    fn fresh() -> SendHalf {
+        Stream::local(VarInt::from_u32(4).into(), Dir::Uni, Rank::default()).send.unwrap()
     }
 
     /// WT §4.3: whatever becomes of the bytes, the peer must learn whose stream it is
     #[test]
-    #[allow(clippy::disallowed_methods)] // any instant will do
     fn the_header_is_one_piece_with_few_bytes_and_stays_when_they_go() {
         let header: &[u8] = &[0x40, 0x54, 0x04];
-        let mut send = fresh(Instant::now());
+        let mut send = fresh();
         assert!(send.is_waiting());
         send.push(Bytes::from_static(b"few"));
         send.queue_header();
@@ -259,12 +263,12 @@ mod tests {
         assert_eq!(send.clear(), 3);
         assert_eq!(send.queue, [header]);
 
-        let mut send = fresh(Instant::now());
+        let mut send = fresh();
         send.push(Bytes::from(vec![7; SHORT]));
         send.queue_header();
         assert_eq!((send.waiting(), &send.queue[0][..]), (2, header));
 
-        let mut send = fresh(Instant::now());
+        let mut send = fresh();
         send.push(Bytes::from_static(b"few"));
         assert_eq!(send.clear(), 3);
         assert!(send.is_waiting());

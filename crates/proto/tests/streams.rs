@@ -92,6 +92,28 @@ fn a_reset_waits_for_the_header_also_after_a_fin() {
     assert_eq!(pair.read(Side::Server, accepted), (vec![], Read::Reset(Some(42))));
 }
 
+/// Whoever opens a stream may stand still before anything leaves: a reset, and the FIN of an empty stream, wait all the same
+#[test]
+fn the_end_of_a_stream_waits_for_a_header_that_has_yet_to_leave() {
+    for reset in [false, true] {
+        let mut pair = Pair::new(Net::default());
+        let (client, _) = pair.connect();
+        pair.sim.run(Duration::from_secs(1));
+        let stream = pair.open(Side::Client, client, Dir::Uni);
+        pair.sim.now += Duration::from_secs(1);
+        if reset {
+            let now = pair.now();
+            pair.sim.client.reset(now, stream, 42);
+        } else {
+            pair.finish(Side::Client, stream);
+        }
+        let accepted = pair.accept(Side::Server);
+        assert_eq!(pair.read_now(Side::Server, accepted), Read::Blocked);
+        let end = if reset { Read::Reset(Some(42)) } else { Read::Finished };
+        assert_eq!(pair.read(Side::Server, accepted), (vec![], end));
+    }
+}
+
 #[test]
 fn a_stop_alone_reaches_the_peer() {
     let mut pair = Pair::new(Net::default());

@@ -49,7 +49,7 @@ impl Connection {
         }
         let id = self.quic.streams().open(dir)?;
         found.flow.opened(dir);
-        self.streams.insert(id, Stream::local(session, dir, self.scheduler.newcomer(), now));
+        self.streams.insert(id, Stream::local(session, dir, self.scheduler.newcomer()));
         self.schedule(id);
         Some(id)
     }
