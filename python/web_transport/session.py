@@ -283,16 +283,18 @@ class Session:
     async def _open(self, call: Callable[[int], _Stream | None], idle: list[int]) -> _Stream:
         """What the native side opens, one stream for each token that asks: so every call has a token of its own.
 
-        A token goes on to the next call. After a cancelled one its stream is still to come, and the next call gets that.
+        A token goes on to another call: that of a cancelled one to the next, for its stream is still to come.
         """
         bridge = self._home.enter()
         token = idle.pop() if idle else tokens()
         try:
             while (stream := call(token)) is None:
                 await bridge.woken(token)
-            return stream
-        finally:
+        except BaseException:
             idle.append(token)
+            raise
+        idle.insert(0, token)
+        return stream
 
     def _check_rank(self, group: SendGroup | None, order: int) -> None:
         """Before a stream is opened: the peer would hear of one that nobody gets."""

@@ -107,8 +107,8 @@ async def test_every_call_opens_one_stream(pair, cancelled):
             await send.write(b"x")
 
     async def accept_all():
-        while await (await pair.server.accept_uni()).read() == b"x":
-            accepted.append(b"x")
+        while len(accepted) <= opened:
+            accepted.append(await (await pair.server.accept_uni()).read())
 
     accepted = []
     accepting = asyncio.create_task(accept_all())
@@ -121,9 +121,37 @@ async def test_every_call_opens_one_stream(pair, cancelled):
     async with await pair.client.open_uni() as last:
         await last.write(b"last")
     await accepting
-    assert len(accepted) == opened
+    assert sorted(accepted) == [b"last", *[b"x"] * opened]
     one_more = asyncio.create_task(pair.server.accept_uni())
     await pair.client.send_datagram(b"nothing else was sent")
+    await pair.server.receive_datagram()
+    assert not one_more.done()
+    one_more.cancel()
+
+
+async def test_cancelled_open_leaves_no_stream_behind(make_server, make_client, connect):
+    """What a cancelled call opened goes to the next, whichever of those that wait is served first."""
+    pair = await connect(make_client(), make_server(max_streams=2))
+
+    async def open_one():
+        async with await pair.client.open_uni() as send:
+            await send.write(b"x")
+
+    full = [await pair.client.open_uni() for _ in range(2)]
+    cancelled, waiting = asyncio.create_task(pair.client.open_uni()), asyncio.create_task(open_one())
+    await asyncio.sleep(0)
+    cancelled.cancel()
+    await asyncio.wait([cancelled])
+    for send in full:
+        await send.finish()
+        assert await (await pair.server.accept_uni()).read() == b""
+    await waiting
+    for _ in range(5):
+        assert await (await pair.server.accept_uni()).read() == b"x"
+        await open_one()
+    assert await (await pair.server.accept_uni()).read() == b"x"
+    one_more = asyncio.create_task(pair.server.accept_uni())
+    await pair.client.send_datagram(b"nothing else was opened")
     await pair.server.receive_datagram()
     assert not one_more.done()
     one_more.cancel()
