@@ -200,6 +200,7 @@ KNOWN: dict[tuple[str, Role, str], Instead | NotOffered] = {
     ("chromium", "client", "stop_by_server"): Sometimes(["stop", None], _CODE_LOST),
     ("chromium", "client", "reject"): Instead(["rejected", None], _NO_STATUS_IN_PAGES),
     ("chromium", "client", "pool"): _ONE_SESSION,
+    ("firefox", "client", "stop_by_server"): Sometimes(["stop", None], _CODE_LOST),
     ("firefox", "client", "stop"): NotOffered("it tells nobody that a page has cancelled a stream before the session ends"),
     ("firefox", "client", "reject"): Instead(["rejected", None], _NO_STATUS_IN_PAGES),
     ("firefox", "client", "subprotocol"): NotOffered("its pages cannot offer subprotocols before Firefox 155"),
